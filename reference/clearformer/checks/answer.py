@@ -1,0 +1,248 @@
+"""Answers: what a check may ask of somebody's code.
+
+A check never touches the learner's object. It asks an *answer*, and cannot tell whether the code
+runs in this process (a notebook) or in a child behind a pipe (grading). Every answer offers
+
+    call(*args, **kwargs)             the returned value
+    call_with_gradients(args, grad_output, kwargs)   the value, and the gradient of each array in args
+    value()                           the variable itself, for predictions
+    make(*args, **kwargs)             a module answer: `parameters`, `load`, `call`,
+                                      `call_with_gradients` (also the parameters'), `train`, `eval`, `to`
+    seed(number)                      set the random state that the answer's code sees
+
+and collects, over all that it was asked,
+
+    changed       names or positions of arguments that were changed in place
+    printed       what the code printed, cut to a few lines' worth
+
+Code that raises comes back as `AnswerError`. Values are NumPy arrays, tensors, numbers, strings, None,
+and tuples, lists and dicts of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import traceback
+import warnings
+
+import numpy as np
+
+from clearformer.checks.compare import is_tensor
+from clearformer.checks.guard import ForbiddenCall, Guard
+
+PRINTED_LIMIT = 2000  # characters
+
+
+class AnswerError(Exception):
+    """The answer's own code failed.
+
+    kind: the exception's class name; text: its message; where: the line of code, or "";
+    unanswered: name of the function that is still a stub, or ""; forbidden: a call that answers the
+    exercise and was used, or "".
+    """
+
+    def __init__(self, kind, text, where="", unanswered="", forbidden=""):
+        super().__init__(f"{kind}: {text}")
+        self.kind, self.text, self.where = kind, text, where
+        self.unanswered, self.forbidden = unanswered, forbidden
+
+
+class _Printed(io.TextIOBase):
+    """Keeps the first characters and drops the rest, so that endless printing fills no memory."""
+
+    def __init__(self):
+        self.kept = ""
+        self.dropped = False
+
+    def writable(self):
+        return True
+
+    def write(self, text):
+        room = PRINTED_LIMIT - len(self.kept)
+        self.kept += text[:room]
+        self.dropped = self.dropped or len(text) > room
+        return len(text)
+
+
+def _copies(value):
+    if isinstance(value, np.ndarray):
+        return np.array(value)
+    if is_tensor(value):
+        return value.detach().clone()
+    return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+
+
+def _same(before, after):
+    if isinstance(before, np.ndarray):
+        return before.shape == after.shape and np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+    if is_tensor(before):
+        return before.shape == after.shape and bool((before.eq(after) | (before.ne(before) & after.ne(after))).all())
+    return before == after if isinstance(before, (list, dict)) else True
+
+
+def _plain(value):
+    """A copy that later calls cannot change; gradients' history is left behind."""
+    if isinstance(value, tuple):
+        return tuple(_plain(item) for item in value)
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return _copies(value)
+
+
+def _line_of_code(error):
+    """ "line 3: scores = query @ key", from the deepest frame outside the installed packages."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and "/clearformer/checks/" not in frame.filename.replace("\\", "/")
+    ]
+    return f"line {own[-1].lineno}: {own[-1].line}" if own and own[-1].line else ""
+
+
+def _stub(error):
+    frames = traceback.extract_tb(error.__traceback__)
+    return frames[-1].name if frames else "the function"
+
+
+class _InProcess:
+    """What functions and modules in this process have in common: running the code, watched."""
+
+    def __init__(self, target, guard, log):
+        self._target, self._guard, self._log = target, guard, log
+
+    @property
+    def changed(self):
+        return self._log["changed"]
+
+    @property
+    def printed(self):
+        sink = self._log["printed"]
+        return sink.kept + ("\n… (more was printed)" if sink.dropped else "")
+
+    @contextlib.contextmanager
+    def _running(self):
+        with warnings.catch_warnings(), contextlib.redirect_stdout(self._log["printed"]):
+            warnings.simplefilter("ignore")
+            try:
+                with self._guard:
+                    yield
+            except NotImplementedError as error:
+                raise AnswerError(
+                    "NotImplementedError", str(error), _line_of_code(error), unanswered=_stub(error)
+                ) from None
+            except (Exception, SystemExit, ForbiddenCall) as error:
+                if not self._guard.called:
+                    text = str(error).strip().split("\n")[0]
+                    raise AnswerError(type(error).__name__, text, _line_of_code(error)) from None
+        if self._guard.called:
+            raise AnswerError("ForbiddenCall", "", forbidden=self._guard.called)
+
+    def _call(self, function, args, kwargs):
+        before = [_copies(value) for value in (*args, *kwargs.values())]
+        result = None
+        with self._running():
+            result = function(*args, **kwargs)
+        positions = [*range(len(args)), *kwargs]
+        pairs = zip(positions, before, (*args, *kwargs.values()), strict=True)
+        self.changed.update(position for position, old, new in pairs if not _same(old, new))
+        return result
+
+    def call(self, *args, **kwargs):
+        return _plain(self._call(self._target, args, kwargs))
+
+    def call_with_gradients(self, args, grad_output, kwargs=None):
+        """(output, [gradient of each float tensor in args, else None]); output must be a tensor."""
+        output, leaves = self._differentiated(args, grad_output, kwargs or {})
+        return output, [None if leaf is None else _plain(leaf.grad) for leaf in leaves]
+
+    def _differentiated(self, args, grad_output, kwargs):
+        leaves = [
+            value.detach().requires_grad_() if is_tensor(value) and value.is_floating_point() else None
+            for value in args
+        ]
+        given = [value if leaf is None else leaf for value, leaf in zip(args, leaves, strict=True)]
+        output = self._call(self._target, given, kwargs)
+        if not is_tensor(output):
+            raise AnswerError("TypeError", f"returned a {type(output).__name__}, expected a torch tensor")
+        if output.requires_grad:
+            with self._running():
+                output.backward(grad_output)
+        return _plain(output), leaves
+
+    def seed(self, number):
+        import torch
+
+        torch.manual_seed(number)
+
+
+class InProcessAnswer(_InProcess):
+    """An answer that lives in this process: a function, a class, or a number.
+
+    forbidden: dotted names of library calls that would answer the exercise; modules: names of modules
+    whose functions would (both empty: everything is allowed).
+    """
+
+    def __init__(self, target, forbidden=(), modules=()):
+        super().__init__(target, Guard(forbidden, modules), {"changed": set(), "printed": _Printed()})
+
+    def value(self):
+        if self._target is None or self._target is ...:
+            raise AnswerError("NotImplementedError", "", unanswered="the variable")
+        return _plain(self._target)
+
+    def make(self, *args, **kwargs):
+        return InProcessModule(self._call(self._target, args, kwargs), self._guard, self._log)
+
+
+class InProcessModule(_InProcess):
+    """A module that an answer has made."""
+
+    def parameters(self):
+        """{dotted name: shape}"""
+        if not hasattr(self._target, "named_parameters"):
+            raise AnswerError("TypeError", "the class has to be a torch.nn.Module (and call super().__init__())")
+        return {name: tuple(value.shape) for name, value in self._target.named_parameters()}
+
+    def load(self, weights):
+        """Copy {dotted name: tensor} into the parameters; names and shapes must be exactly these."""
+        import torch
+
+        wanted, found = {name: tuple(value.shape) for name, value in weights.items()}, self.parameters()
+        if wanted != found:
+            missing = [f"{name} {wanted[name]}" for name in wanted if found.get(name) != wanted[name]]
+            extra = [f"{name} {found[name]}" for name in found if wanted.get(name) != found[name]]
+            text = "; ".join(
+                part
+                for part in (
+                    f"it has no parameter {', '.join(missing)}" if missing else "",
+                    f"it has {', '.join(extra)}, which nobody asked for" if extra else "",
+                )
+                if part
+            )
+            raise AnswerError("ParameterNames", text)
+        with torch.no_grad():
+            for name, parameter in self._target.named_parameters():
+                parameter.copy_(weights[name])
+
+    def call_with_gradients(self, args, grad_output, kwargs=None):
+        """(output, [gradients of args], {parameter's name: gradient})."""
+        self._target.zero_grad()
+        output, leaves = self._differentiated(args, grad_output, kwargs or {})
+        inputs = [None if leaf is None else _plain(leaf.grad) for leaf in leaves]
+        return output, inputs, {name: _plain(value.grad) for name, value in self._target.named_parameters()}
+
+    def train(self):
+        self._target.train()
+
+    def eval(self):
+        self._target.eval()
+
+    def to(self, dtype):
+        """dtype: "float64", "float16", …"""
+        import torch
+
+        self._target.to(getattr(torch, dtype))

@@ -1,0 +1,106 @@
+"""All lessons and their exercises. Each exercise is a file of its lesson's folder, loaded when asked for."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import importlib
+from dataclasses import dataclass
+
+from clearformer.checks.feedback import CheckFailed
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """id: "02_attention", the name of its notebooks; minutes to read and run it, without the exercises;
+    exercises: {name: file in the lesson's folder}, in the order of the notebook;
+    builds: modules of the reference that this lesson builds, so that its exercises may not call them."""
+
+    id: str
+    title: str
+    minutes: int
+    exercises: dict[str, str]
+    builds: tuple[str, ...] = ()
+
+    @property
+    def folder(self):
+        return f"{__name__}.lesson_{self.id}"
+
+
+def _same_names(*names):
+    return {name: name for name in names}
+
+
+LESSONS = (
+    Lesson("00_start_here", "Start here", 15, _same_names("normalise_rows")),
+    Lesson(
+        "01_positional_encoding",
+        "Where am I? Positional encoding",
+        40,
+        _same_names("positional_encoding", "shift_matrix", "wavelength_of_last_pair", "add_positions"),
+        builds=("clearformer.numpy.positions",),
+    ),
+    Lesson(
+        "02_attention",
+        "Who looks at whom? Attention",
+        60,
+        _same_names(
+            "softmax",
+            "score_variance",
+            "scaled_dot_product_attention",
+            "causal_mask",
+            "padding_mask",
+            "causal_attention",
+            "attention_backward",
+        ),
+        builds=("clearformer.numpy.attention",),
+    ),
+    Lesson(
+        "03_multi_head_attention",
+        "Many heads: from NumPy to PyTorch",
+        60,
+        {
+            **_same_names("split_heads", "merge_heads", "multi_head_attention", "projection_parameters"),
+            "MultiHeadAttention": "multi_head_attention_module",
+            **_same_names("attend_with_heads"),
+        },
+        builds=("clearformer.numpy.multi_head", "clearformer.nn.attention"),
+    ),
+)
+
+
+def lesson(lesson_id):
+    return next(lesson for lesson in LESSONS if lesson.id == lesson_id)
+
+
+def names():
+    """Every exercise's name, in the order of the course."""
+    return [name for lesson in LESSONS for name in lesson.exercises]
+
+
+@functools.cache
+def _load(folder, file):
+    return importlib.import_module(f"{folder}.{file}").EXERCISE
+
+
+def find(name):
+    """The exercise called `name`; CheckFailed with near names where there is none."""
+    for each in LESSONS:
+        if name in each.exercises:
+            return _load(each.folder, each.exercises[name])
+    near = difflib.get_close_matches(name, names(), n=3, cutoff=0.5)
+    meant = f" Did you mean {' or '.join(near)}?" if near else f" The exercises are: {', '.join(names())}."
+    raise CheckFailed(f"There is no exercise called {name!r}.{meant}")
+
+
+def exercises(lesson_id=None):
+    """All exercises, or those of one lesson, in order."""
+    return [
+        _load(each.folder, file) for each in LESSONS if lesson_id in (None, each.id) for file in each.exercises.values()
+    ]
+
+
+def modules_not_yet_built(lesson_id):
+    """Reference modules that an answer in this lesson may not call: its own subject's, and later ones'."""
+    ids = [each.id for each in LESSONS]
+    return tuple(module for each in LESSONS[ids.index(lesson_id) :] for module in each.builds)

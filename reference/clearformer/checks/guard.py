@@ -1,0 +1,89 @@
+"""Notices when code calls something it was asked to write itself."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+
+class ForbiddenCall(BaseException):
+    """Not an Exception, so that a bare ``except Exception`` in an answer does not hide it."""
+
+
+def _resolve(name):
+    """The object behind a dotted name, or None where its package is not loaded or has no such thing."""
+    parts = name.split(".")
+    if parts[0] not in sys.modules:
+        return None
+    for cut in range(len(parts) - 1, 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:cut]))
+        except ImportError:
+            continue
+        for part in parts[cut:]:
+            found = getattr(found, part, None)
+        return found
+    return None
+
+
+class Guard:
+    """Context manager; `called` holds the name of the first forbidden call, or "".
+
+    names: dotted names of functions, methods ("torch.Tensor.softmax") and classes; modules: every
+    Python function of these modules is forbidden. Works by profiling, so it also sees a function
+    that was imported under another name before.
+    """
+
+    def __init__(self, names=(), modules=()):
+        self._names, self._modules = tuple(names), frozenset(modules)
+        self._codes, self._builtins, self._methods = {}, {}, {}
+        self._depth = 0
+        self.called = ""
+
+    def _look_up(self):
+        self._codes, self._builtins, self._methods = {}, {}, {}
+        for name in self._names:
+            found = _resolve(name)
+            if isinstance(found, type):
+                found = found.__init__
+            if hasattr(found, "__code__"):
+                self._codes[found.__code__] = name
+            elif type(found).__name__ == "method_descriptor":
+                self._methods[found.__objclass__, found.__name__] = name
+            elif found is not None:
+                self._builtins[id(found)] = name
+
+    def _watch(self, frame, event, argument):
+        name = None
+        if event == "call":
+            name = self._codes.get(frame.f_code)
+            if name is None and frame.f_globals.get("__name__") in self._modules:
+                if frame.f_code.co_name == "<module>":  # importing is allowed, calling is not
+                    return
+                name = f"{frame.f_globals['__name__']}.{frame.f_code.co_name}"
+        elif event == "c_call":
+            name = self._builtins.get(id(argument))
+            if name is None and self._methods:
+                owner = getattr(argument, "__self__", None)
+                name = next(
+                    (
+                        self._methods[key]
+                        for key in self._methods
+                        if key[1] == argument.__name__ and isinstance(owner, key[0])
+                    ),
+                    None,
+                )
+        if name:
+            self.called = self.called or name
+            raise ForbiddenCall(name)
+
+    def __enter__(self):
+        self._previous = sys.getprofile()
+        if self._names or self._modules:
+            self._look_up()
+            sys.setprofile(self._watch)
+        return self
+
+    def __exit__(self, *error):
+        if self._names or self._modules:
+            sys.setprofile(self._previous)

@@ -1,0 +1,95 @@
+"""Every exercise of the course, whatever it asks, keeps these promises."""
+
+import itertools
+
+import pytest
+from clearformer.checks import catalogue, judge_here
+from clearformer.checks.answer import AnswerError, InProcessAnswer
+from clearformer.checks.judge import SEED, case_difference, judge, observe
+
+EXERCISES = catalogue.exercises()
+SEEDS = (SEED, 0, 1)
+
+
+def each(what, of=EXERCISES):
+    """pytest parameters (exercise, item) for every item of `what(exercise)`."""
+    return [
+        pytest.param(exercise, item, id=f"{exercise.name}-{getattr(item, 'slug', None) or getattr(item, 'name', item)}")
+        for exercise in of
+        for item in what(exercise)
+    ]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_the_reference_passes(exercise, seed):
+    verdict = judge(exercise, InProcessAnswer(exercise.reference), seed)
+    assert verdict.status == "passed", verdict.message
+
+
+@pytest.mark.parametrize(("exercise", "number"), each(lambda exercise: range(len(exercise.alternatives))))
+def test_other_right_answers_pass(exercise, number):
+    for seed in SEEDS:
+        verdict = judge_here(exercise, exercise.alternatives[number], seed)
+        assert verdict.status == "passed", verdict.message
+
+
+@pytest.mark.parametrize(("exercise", "wrong"), each(lambda exercise: exercise.misconceptions))
+def test_each_wrong_answer_is_rejected_and_named_by_its_own_message(exercise, wrong):
+    for seed in SEEDS:
+        verdict = judge(exercise, InProcessAnswer(wrong.implementation), seed)
+        assert verdict.status != "passed"
+        assert verdict.points == 0
+        assert verdict.misconception == wrong.slug, verdict.message
+        assert verdict.message.startswith(wrong.says)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_no_two_wrong_answers_return_the_same_everywhere(exercise):
+    seen = {
+        wrong.slug: [(case, observe(case, InProcessAnswer(wrong.implementation), SEED)) for case in exercise.cases]
+        for wrong in exercise.misconceptions
+    }
+    for one, other in itertools.combinations(seen, 2):
+        pairs = zip(seen[one], seen[other], strict=True)
+        assert any(case_difference(exercise, case, a, b) for (case, a), (_, b) in pairs), f"{one} equals {other}"
+
+
+@pytest.mark.parametrize(("exercise", "law"), each(lambda exercise: exercise.properties))
+def test_each_law_is_broken_by_some_wrong_answer(exercise, law):
+    def broken_by(wrong):
+        try:
+            return law.broken_by(InProcessAnswer(wrong.implementation), SEED)
+        except AnswerError:
+            return False  # an error says nothing about the law
+
+    assert any(broken_by(wrong) for wrong in exercise.misconceptions)
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_the_catalogue_entry_is_complete(exercise):
+    lesson = catalogue.lesson(exercise.lesson)
+    assert exercise.name in lesson.exercises
+    assert len(exercise.misconceptions) >= (3 if exercise.kind == "predict" else 6)
+    assert exercise.kind == "predict" or exercise.alternatives
+    assert exercise.points > 0 and 1 <= exercise.difficulty <= 5 and exercise.minutes > 0
+    texts = [wrong.says for wrong in exercise.misconceptions]
+    assert len(set(texts)) == len(texts)
+    for text in (*texts, *exercise.hints, exercise.asks):
+        assert text.strip() == text and text[-1] not in "!", text
+
+
+@pytest.mark.parametrize("lesson", catalogue.LESSONS[1:], ids=lambda lesson: lesson.id)
+def test_every_lesson_has_a_prediction_and_a_hunt(lesson):
+    kinds = {exercise.kind for exercise in catalogue.exercises(lesson.id)}
+    assert kinds == {"write", "predict", "hunt"}
+
+
+@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+def test_the_reference_itself_is_not_an_answer(exercise):
+    """A learner who imports the reference is told to write it."""
+    if not getattr(exercise.reference, "__module__", "").startswith(("clearformer.numpy", "clearformer.nn")):
+        pytest.skip("this exercise's right answer is not part of the reference package")
+    verdict = judge_here(exercise, exercise.reference)
+    assert verdict.status == "failed"
+    assert verdict.misconception == "calls-the-answer"
