@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+
 from clearformer.checks import catalogue, judge_here
 from clearformer.checks.answer import AnswerError, InProcessAnswer
 from clearformer.checks.judge import SEED, case_difference, judge, observe

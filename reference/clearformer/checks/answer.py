@@ -75,11 +75,18 @@ def _copies(value):
 
 
 def _same(before, after):
+    """Is an argument still what it was? Only arrays, tensors, lists and dicts can change."""
     if isinstance(before, np.ndarray):
-        return before.shape == after.shape and np.array_equal(before, after, equal_nan=before.dtype.kind == "f")
+        nan = before.dtype.kind == "f"
+        return before.shape == after.shape and np.array_equal(before, after, equal_nan=nan)
     if is_tensor(before):
-        return before.shape == after.shape and bool((before.eq(after) | (before.ne(before) & after.ne(after))).all())
-    return before == after if isinstance(before, (list, dict)) else True
+        equal = before.eq(after) | (before.ne(before) & after.ne(after)) if before.shape == after.shape else None
+        return equal is not None and bool(equal.all())
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_same, before, after))
+    if isinstance(before, dict):
+        return [*before] == [*after] and all(map(_same, before.values(), after.values()))
+    return not isinstance(before, (int, float, str)) or before == after
 
 
 def _plain(value):

@@ -51,6 +51,8 @@ def observe(case, answer, seed):
         seen.values = case.ask(answer, case.inputs(seed))
     except AnswerError as error:
         seen.error = error
+    except Exception as error:  # a result of a kind that the question could not handle
+        seen.error = AnswerError(type(error).__name__, f"the result cannot be used: {error}")
     seen.changed = frozenset(answer.changed)
     return seen
 
@@ -218,6 +220,8 @@ def _broken_properties(exercise, answer, seed):
             text = law.broken_by(answer, seed)
         except AnswerError as error:
             text = f"{error.kind}: {error.text}" + (f"\nin {error.where}" if error.where else "")
+        except Exception as error:
+            text = f"{type(error).__name__}: the result cannot be used: {error}"
         if text:
             broken[law.name] = text
     return broken
