@@ -23,13 +23,14 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import dis
 import io
 import traceback
 import warnings
 
 import numpy as np
 
-from clearformer.checks.compare import is_tensor
+from clearformer.checks.compare import is_tensor, kind_of
 from clearformer.checks.guard import ForbiddenCall, Guard
 
 PRINTED_LIMIT = 2000  # characters
@@ -38,7 +39,8 @@ PRINTED_LIMIT = 2000  # characters
 class AnswerError(Exception):
     """The answer's own code failed.
 
-    kind: the exception's class name; text: its message; where: the line of code, or "";
+    kind: the exception's class name, or ParameterNames, NoModule, NoTensor where nothing was raised and the
+    check cannot go on; text: its message; where: the line of code, or "";
     unanswered: name of the function that is still a stub, or ""; forbidden: a call that answers the
     exercise and was used, or "".
     """
@@ -111,8 +113,15 @@ def _line_of_code(error):
 
 
 def _stub(error):
-    frames = traceback.extract_tb(error.__traceback__)
-    return frames[-1].name if frames else "the function"
+    """Name of the function that says it is not written yet, or "" where a library says so of its own."""
+    last = error.__traceback__
+    while last.tb_next:
+        last = last.tb_next
+    code = last.tb_frame.f_code
+    if code.co_name == "_forward_unimplemented":  # of a torch.nn.Module
+        return "forward"
+    by_hand = dis.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"  # not: an operation inside torch
+    return code.co_name if by_hand and "site-packages" not in code.co_filename else ""
 
 
 class _InProcess:
@@ -138,9 +147,8 @@ class _InProcess:
                 with self._guard:
                     yield
             except NotImplementedError as error:
-                raise AnswerError(
-                    "NotImplementedError", str(error), _line_of_code(error), unanswered=_stub(error)
-                ) from None
+                text = str(error).strip().split("\n")[0]
+                raise AnswerError("NotImplementedError", text, _line_of_code(error), unanswered=_stub(error)) from None
             except (Exception, SystemExit, ForbiddenCall) as error:
                 if not self._guard.called:
                     text = str(error).strip().split("\n")[0]
@@ -174,10 +182,10 @@ class _InProcess:
         given = [value if leaf is None else leaf for value, leaf in zip(args, leaves, strict=True)]
         output = self._call(self._target, given, kwargs)
         if not is_tensor(output):
-            raise AnswerError("TypeError", f"returned a {type(output).__name__}, expected a torch tensor")
-        if output.requires_grad:
+            raise AnswerError("NoTensor", f"your code returned a {kind_of(output)}, expected a torch tensor")
+        if output.requires_grad and output.shape == grad_output.shape:  # another shape is for the check to name
             with self._running():
-                output.backward(grad_output)
+                (output * grad_output).sum().backward()  # backward(grad_output) imports sympy first: 0.7 s
         return _plain(output), leaves
 
     def seed(self, number):
@@ -210,9 +218,13 @@ class InProcessModule(_InProcess):
 
     def parameters(self):
         """{dotted name: shape}"""
-        if not hasattr(self._target, "named_parameters"):
-            raise AnswerError("TypeError", "the class has to be a torch.nn.Module (and call super().__init__())")
-        return {name: tuple(value.shape) for name, value in self._target.named_parameters()}
+        return {name: tuple(value.shape) for name, value in self._module.named_parameters()}
+
+    @property
+    def _module(self):
+        if not hasattr(self._target, "_parameters"):
+            raise AnswerError("NoModule", "the class has to be a torch.nn.Module (and call super().__init__())")
+        return self._target
 
     def load(self, weights):
         """Copy {dotted name: tensor} into the parameters; names and shapes must be exactly these."""
@@ -232,24 +244,24 @@ class InProcessModule(_InProcess):
             )
             raise AnswerError("ParameterNames", text)
         with torch.no_grad():
-            for name, parameter in self._target.named_parameters():
+            for name, parameter in self._module.named_parameters():
                 parameter.copy_(weights[name])
 
     def call_with_gradients(self, args, grad_output, kwargs=None):
         """(output, [gradients of args], {parameter's name: gradient})."""
-        self._target.zero_grad()
+        self._module.zero_grad()
         output, leaves = self._differentiated(args, grad_output, kwargs or {})
         inputs = [None if leaf is None else _plain(leaf.grad) for leaf in leaves]
-        return output, inputs, {name: _plain(value.grad) for name, value in self._target.named_parameters()}
+        return output, inputs, {name: _plain(value.grad) for name, value in self._module.named_parameters()}
 
     def train(self):
-        self._target.train()
+        self._module.train()
 
     def eval(self):
-        self._target.eval()
+        self._module.eval()
 
     def to(self, dtype):
         """dtype: "float64", "float16", …"""
         import torch
 
-        self._target.to(getattr(torch, dtype))
+        self._module.to(getattr(torch, dtype))

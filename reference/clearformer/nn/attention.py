@@ -63,8 +63,7 @@ class MultiHeadAttention(nn.Module):
         for name, tensor in dict(query=query, key=key, value=value).items():
             if tensor.ndim < 2 or tensor.shape[-1] != self.d_model:
                 raise ValueError(
-                    f"{name} must have shape (..., T, d_model) with d_model = {self.d_model}; "
-                    f"got {tuple(tensor.shape)}"
+                    f"{name} must have shape (..., T, d_model) with d_model = {self.d_model}; got {tuple(tensor.shape)}"
                 )
         shapes = f"got query {tuple(query.shape)}, key {tuple(key.shape)}, value {tuple(value.shape)}"
         if key.shape != value.shape:
@@ -111,6 +110,5 @@ def _require_mask(mask, shape):
     if not fits:
         hint = "; is an axis missing, as in (batch, 1, T_q, T_k)?" if 2 < mask.ndim < len(shape) else ""
         raise ValueError(
-            f"mask must be broadcastable to the scores, (..., heads, T_q, T_k) = {shape}; "
-            f"got {tuple(mask.shape)}{hint}"
+            f"mask must be broadcastable to the scores, (..., heads, T_q, T_k) = {shape}; got {tuple(mask.shape)}{hint}"
         )

@@ -45,9 +45,7 @@ def as_mask(mask, shape):
     """The mask stretched to the shape of the scores; ValueError if it is not bool or does not fit."""
     mask = np.asarray(mask)
     if mask.dtype != bool:
-        raise ValueError(
-            f"mask must be bool, True = may be attended; got dtype {mask.dtype} in shape {mask.shape}"
-        )
+        raise ValueError(f"mask must be bool, True = may be attended; got dtype {mask.dtype} in shape {mask.shape}")
     try:
         return np.broadcast_to(mask, shape)
     except ValueError:

@@ -89,9 +89,7 @@ def attention_backward(grad_output, query, key, value, mask=None):
     grad_query, grad_key and grad_value, each in the shape of its input; a query that may attend to nothing
     has gradient zero and adds nothing to the others. ValueError where the shapes cannot go together.
     """
-    grad_output, query, key, value, dtype = as_floats(
-        grad_output=grad_output, query=query, key=key, value=value
-    )
+    grad_output, query, key, value, dtype = as_floats(grad_output=grad_output, query=query, key=key, value=value)
     output, weights = scaled_dot_product_attention(query, key, value, mask)
     require_shape("grad_output", grad_output, output.shape, "(..., T_q, d_v), the output's,")
     # output = weights @ value

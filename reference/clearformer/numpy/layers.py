@@ -35,9 +35,7 @@ def feed_forward(x, w_1, b_1, w_2, b_2):
         raise ValueError(f"x must have shape (..., d_model); got {x.shape}")
     d_model = x.shape[-1]
     if w_1.ndim != 2 or w_1.shape[0] != d_model:
-        raise ValueError(
-            f"w_1 must have shape (d_model, d_ff) with d_model = {d_model}, as in x; got {w_1.shape}"
-        )
+        raise ValueError(f"w_1 must have shape (d_model, d_ff) with d_model = {d_model}, as in x; got {w_1.shape}")
     d_ff = w_1.shape[1]
     require_shape("b_1", b_1, (d_ff,), "(d_ff,)")
     require_shape("w_2", w_2, (d_ff, d_model), "(d_ff, d_model)")

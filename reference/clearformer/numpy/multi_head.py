@@ -66,9 +66,7 @@ def multi_head_attention(x_query, x_key_value, w_query, w_key, w_value, w_output
 def _require_inputs(x_query, x_key_value):
     shapes = f"got x_query {x_query.shape}, x_key_value {x_key_value.shape}"
     if min(x_query.ndim, x_key_value.ndim) < 2:
-        raise ValueError(
-            f"x_query and x_key_value must have shape (..., T, d_model), two axes or more; {shapes}"
-        )
+        raise ValueError(f"x_query and x_key_value must have shape (..., T, d_model), two axes or more; {shapes}")
     if x_query.shape[-1] != x_key_value.shape[-1] or x_query.shape[-1] == 0:
         raise ValueError(
             f"x_query and x_key_value must have the same width d_model, their last axis, above 0; {shapes}"
@@ -76,6 +74,4 @@ def _require_inputs(x_query, x_key_value):
     try:
         np.broadcast_shapes(x_query.shape[:-2], x_key_value.shape[:-2])
     except ValueError:
-        raise ValueError(
-            f"the leading axes (...) of x_query and x_key_value must broadcast; {shapes}"
-        ) from None
+        raise ValueError(f"the leading axes (...) of x_query and x_key_value must broadcast; {shapes}") from None

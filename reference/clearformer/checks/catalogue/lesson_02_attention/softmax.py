@@ -42,7 +42,7 @@ def one_maximum_for_all(x, axis=-1):
 
 @misconception(
     "always-last-axis",
-    "You take the softmax along the last axis whatever `axis` says. Pass `axis` on to max and to sum.",
+    "You take the softmax along the last axis, whatever `axis` says. Pass `axis` on to max and to sum.",
 )
 def always_last_axis(x, axis=-1):
     return reference(x, axis=-1)
@@ -55,6 +55,26 @@ def always_last_axis(x, axis=-1):
 )
 def wrong_axis(x, axis=-1):
     return reference(x, axis=0)
+
+
+@misconception(
+    "axis-not-kept",
+    "max and sum dropped the axis they ran along, so NumPy lined their results up with another axis: each row met "
+    "the numbers of the other rows, or the shapes did not fit at all. keepdims=True keeps the axis, with length 1.",
+)
+def axis_not_kept(x, axis=-1):
+    exponentials = np.exp(x - x.max(axis=axis))
+    return exponentials / exponentials.sum(axis=axis)
+
+
+@misconception(
+    "epsilon-in-the-denominator",
+    "Your weights sum to a little less than 1, as if a small number had been added to the sum before dividing. It is "
+    "not needed: with the maximum subtracted, the largest exponential is exp(0) = 1, so the sum is at least 1.",
+)
+def epsilon_in_the_denominator(x, axis=-1):
+    exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+    return exponentials / (exponentials.sum(axis=axis, keepdims=True) + 1e-6)
 
 
 @misconception(
@@ -150,8 +170,14 @@ EXERCISE = Exercise(
     returns=("weights",),
     cases=(
         Case("two rows of three scores", lambda rng: Call(rng.normal(size=(2, 3)))),
+        Case("one row, with no other axis", lambda rng: Call(rng.normal(size=4))),
         Case("a single score", lambda rng: Call(rng.normal(size=(2, 1)))),
         Case("equal scores", lambda rng: Call(np.zeros((2, 4))), "the weights are all alike"),
+        Case(
+            "as many rows as columns",
+            lambda rng: Call(rng.normal(size=(3, 3))),
+            "here shapes fit that should not",
+        ),
         Case("along the first axis", lambda rng: Call(rng.normal(size=(3, 4)), axis=0)),
         Case("along the middle of three axes", lambda rng: Call(rng.normal(size=(2, 5, 3)), axis=1)),
         Case("large scores", large_scores, "exp of 1000 is too large for a float64"),
@@ -178,6 +204,8 @@ EXERCISE = Exercise(
         one_maximum_for_all,
         always_last_axis,
         wrong_axis,
+        axis_not_kept,
+        epsilon_in_the_denominator,
         one_sum_for_all,
         not_normalised,
         no_exponential,

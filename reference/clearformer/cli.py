@@ -1,0 +1,84 @@
+"""The command `clearformer`. Each command imports what it needs when it runs, so that the others start at once."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="clearformer",
+    help="The Transformer, built by hand: a course in JupyterLab.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def lab(context: typer.Context):
+    """Open the course in JupyterLab. Options are passed on to it, for example --port 9999 --no-browser."""
+    from clearformer.lab import CourseNotFound, run
+
+    try:
+        run(context.args)
+    except CourseNotFound as problem:
+        typer.echo(str(problem), err=True)
+        raise typer.Exit(2) from None
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False):
+    """Check this machine and the environment: what is fine, what is not, what to do."""
+    from clearformer.doctor import examine, print_json, print_table
+
+    findings = examine()
+    (print_json if as_json else print_table)(findings)
+    raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
+
+
+@app.command(name="list")
+def list_course(as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False):
+    """The lessons and exercises, with minutes, difficulty, points, and which of them you have passed.
+
+    Example: clearformer list
+    """
+    from clearformer.grading.course_list import course_list
+
+    course_list(as_json)
+
+
+@app.command()
+def check(
+    notebooks: Annotated[list[Path], typer.Argument(help="Notebooks of exercises.", show_default=False)],
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the result as JSON too; - prints it.")
+    ] = None,
+    deadline: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="How long one cell may run. A check may take 20 at most.")
+    ] = 60.0,
+):
+    """Run your own notebooks from the top and say how each exercise stands.
+
+    Every code cell is run in order, in a process of its own and in the
+    notebook's folder; check cells are left out. Each answer is judged right
+    after its cell. A cell that fails, never ends or ends Python costs its own
+    exercise and no other. What is passed is remembered: see clearformer list.
+
+    The code runs with your rights: check only notebooks that you trust.
+
+    Example: clearformer check exercises/02_attention.ipynb --json report.json
+
+    Exit status: 0, every exercise is passed; 1, some are not; 2, a notebook
+    could not be checked.
+    """
+    from clearformer.grading.command import check as check_notebooks
+
+    raise typer.Exit(check_notebooks(notebooks, deadline, json_file))
+
+
+def main():
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,75 @@
+"""Each lesson in a real JupyterLab: it runs, its sliders and maps move by keyboard, and a screen reader can read it."""
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+ROOT = Path(__file__).parents[2]
+LESSONS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+
+UNEXPECTED_ERRORS = """
+[...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .map(cell => cell.toJSON())
+    .filter(cell => !(cell.metadata.tags ?? []).includes('raises-exception'))
+    .flatMap(cell => cell.outputs ?? [])
+    .filter(output => output.output_type === 'error')
+    .map(output => `${output.ename}: ${output.evalue}`)
+"""
+CELLS_NEVER_RUN = """
+[...window.jupyterapp.shell.currentWidget.content.model.cells]
+    .filter(cell => cell.type === 'code' && cell.executionCount === null).length
+"""
+
+
+@pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
+def lesson(request, lab_page):
+    """A lesson that was opened and run from top to bottom."""
+    lab = lab_page(request.param, run=False)
+    lab.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
+    return lab
+
+
+def test_a_lesson_runs_moves_by_keyboard_and_can_be_read_aloud(lesson, tmp_path):
+    assert lesson.page.evaluate(UNEXPECTED_ERRORS) == []
+    assert lesson.page.evaluate(CELLS_NEVER_RUN) == 0
+    sliders = lesson.page.locator(".jp-OutputArea-output input[type=range]")
+    sliders.first.wait_for()
+    for number in range(sliders.count()):
+        the_figure_follows(sliders.nth(number))
+    for grid in lesson.page.locator(".jp-OutputArea-output [role=grid]").all():
+        the_arrow_keys_move_within(grid)
+    assert lesson.violations(".jp-OutputArea-output") == []
+    assert lesson.outside_requests == []
+
+
+def the_figure_follows(slider):
+    """One arrow key on the slider draws another picture with another description."""
+    picture = slider.locator("xpath=ancestor::*[.//img][1]").locator("img").first
+    before, described = picture.get_attribute("src"), picture.get_attribute("alt")
+    where = slider.input_value()
+    slider.focus()
+    slider.press("ArrowRight")
+    if slider.input_value() == where:  # it stood at its end
+        slider.press("ArrowLeft")
+    assert slider.input_value() != where
+    slider.page.wait_for_function("([image, old]) => image.src !== old", arg=[picture.element_handle(), before])
+    assert picture.get_attribute("alt") != described
+
+
+def the_arrow_keys_move_within(grid):
+    """One cell takes part in the Tab order; an arrow key moves the focus to another."""
+    start = grid.locator("[tabindex='0']").first
+    start.focus()
+    before = grid.page.evaluate(
+        "document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+    )
+    column = grid.page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)")
+    grid.page.keyboard.press("ArrowRight")
+    after = grid.page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)")
+    assert after != column, f"the focus stayed at {before}"
+
+
+def test_there_are_lessons_to_open():
+    assert {path.stem for path in LESSONS} >= {"00_start_here", "01_positional_encoding", "02_attention"}
