@@ -25,8 +25,8 @@ import threading
 import time
 
 OLDEST, NEWEST = (3, 11), (3, 14)  # what constraints.txt pins has ready-made builds for these
-GIGABYTES = 2.5  # measured on Linux with the CPU build of PyTorch, pip's temporary files included
-GIGABYTES_MORE = 0.5  # to add the tests' packages, or to change a few versions
+# Free disk space needed, in GB, pip's temporary files included: measured on Linux (1.7 and 6.8), and a little more.
+FOR_ALL, FOR_CUDA, FOR_A_CHANGE = 2.5, 7.5, 0.5
 
 REPOSITORY = os.path.dirname(os.path.abspath(__file__))
 ENVIRONMENT = os.path.join(REPOSITORY, ".venv")
@@ -153,7 +153,7 @@ def make(part, chosen=False):
     with Progress(steps=3) as progress:
         progress.step("Making an empty environment" if made_with() is None else "Keeping the environment that is there")
         create_environment()
-        progress.step("Installing the packages (a few minutes the first time)")
+        progress.step("Installing the packages (some minutes the first time)")
         install(part, progress)
         progress.step("Trying them")
         try_imports()
@@ -189,10 +189,14 @@ def remove_what_cannot_be_used(chosen):
 
 
 def check_disk():
-    place = ENVIRONMENT if os.path.isdir(ENVIRONMENT) else REPOSITORY
+    """Raise CannotGoOn where the packages will not fit."""
     packages = ("lib", "python*", "site-packages") if os.name != "nt" else ("Lib", "site-packages")
     has_torch = glob.glob(os.path.join(glob.escape(ENVIRONMENT), *(packages + ("torch",))))
-    wanted, free = GIGABYTES_MORE if has_torch else GIGABYTES, shutil.disk_usage(place).free / 1e9
+    need_space(FOR_A_CHANGE if has_torch else FOR_ALL)
+
+
+def need_space(wanted):
+    free = shutil.disk_usage(ENVIRONMENT if os.path.isdir(ENVIRONMENT) else REPOSITORY).free / 1e9
     if free < wanted:
         raise CannotGoOn(
             "The disk is too full: %.1f GB are free at %s, about %.1f GB are needed. Free some space, "
@@ -232,30 +236,39 @@ def install(part, progress):
     for leftover in glob.glob(os.path.join(glob.escape(ENVIRONMENT), "pip-*")):
         shutil.rmtree(leftover)
     scratch = tempfile.mkdtemp(prefix="pip-", dir=ENVIRONMENT)  # so that there is one disk to watch
-    constraints = "file://" + os.path.join(REPOSITORY, "constraints.txt").replace("%", "%25").replace(" ", "%20")
-    settings = dict(os.environ, TMPDIR=scratch, TEMP=scratch, PIP_USER="0", PYTHONUNBUFFERED="1")
-    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH"):
-        settings.pop(name, None)  # they would put the packages elsewhere
-    settings.update(PIP_CONSTRAINT=constraints, PIP_BUILD_CONSTRAINT=constraints)  # the build tools as well
-    settings.setdefault("PIP_RETRIES", "1")  # with no network, minutes would pass before pip says so
-    if "PIP_DEFAULT_TIMEOUT" not in settings:
-        settings.setdefault("PIP_TIMEOUT", "15")
     command = [PYTHON, "-m", "pip", "install", "--disable-pip-version-check", "--no-input", "--progress-bar=off"]
     command += ["--constraint", "constraints.txt", "--editable", ".[test]" if part == "test" else "."]
 
     def follow(line):
         if line.startswith(("Installing collected packages", "Attempting uninstall")):
             write(HALF_MADE, "")  # until here nothing was changed
+        if re.match(r"Downloading nvidia", line):
+            need_space(FOR_CUDA - 1)  # PyTorch itself is fetched by now
         progress.show(in_words(line))
 
     try:
-        status, output = run(command, settings, follow)
+        status, output = run(command, settings_for_pip(scratch), follow)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     if status != 0:
         raise CannotGoOn(explain(output, status))
     if os.path.exists(HALF_MADE):
         os.remove(HALF_MADE)
+
+
+def settings_for_pip(scratch):
+    """The environment variables that pip gets: the user's, but for those that would lead it elsewhere."""
+    import pathlib
+
+    settings = dict(os.environ, TMPDIR=scratch, TEMP=scratch, PIP_USER="0", PYTHONUNBUFFERED="1")
+    for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT", "PYTHONHOME", "PYTHONPATH"):
+        settings.pop(name, None)
+    constraints = pathlib.Path(REPOSITORY, "constraints.txt").as_uri()  # pip would split a path at its spaces
+    settings.update(PIP_CONSTRAINT=constraints, PIP_BUILD_CONSTRAINT=constraints)  # for the build tools too
+    settings.setdefault("PIP_RETRIES", "1")  # with no network, minutes would pass before pip says so
+    if "PIP_DEFAULT_TIMEOUT" not in settings:
+        settings.setdefault("PIP_TIMEOUT", "15")
+    return settings
 
 
 def try_imports():
@@ -301,7 +314,7 @@ AGAIN = "then run the same command again."
 REASONS = (  # what to look for in a report, and what to say; the first that is found counts
     (
         r"No space left on device|Errno 28\b|Disk quota exceeded|Errno 122\b",
-        "The disk is full: about %(gigabytes)s GB are needed, several more where pip fetches PyTorch with CUDA. "
+        "The disk is full: about %(all)s GB are needed, or %(cuda)s GB where pip fetches PyTorch with CUDA. "
         "Free some space, " + AGAIN,
     ),
     (
@@ -345,7 +358,8 @@ def explain(report, status=1):
     """One sentence on what pip, venv or the system reported, and what to do about it."""
     errors = [line for line in report.splitlines() if line.lower().startswith("error")] or report.splitlines()
     facts = {
-        "gigabytes": GIGABYTES,
+        "all": FOR_ALL,
+        "cuda": FOR_CUDA,
         "folder": REPOSITORY,
         "version": "%d.%d" % sys.version_info[:2],
         "last": errors[-1].strip() if errors else "no reason was given",
@@ -395,7 +409,7 @@ class Progress(object):
         self.over.set()
         self.thread.join()
         if self.live:
-            sys.stdout.write("\r\033[K")
+            sys.stdout.write("\r" + " " * self.width() + "\r")
 
     def step(self, title):
         self.number, self.title, self.detail = self.number + 1, title, ""
@@ -413,10 +427,13 @@ class Progress(object):
         text = "[%d/%d] %d:%02d  %s" % (self.number, self.steps, minutes, seconds, self.title)
         text += ": " + self.detail if self.detail else ""
         if self.live:
-            sys.stdout.write("\r\033[K" + text[: shutil.get_terminal_size().columns - 1])
+            sys.stdout.write("\r" + text[: self.width()].ljust(self.width()))
             sys.stdout.flush()
         else:
             say(text)
+
+    def width(self):
+        return shutil.get_terminal_size().columns - 1
 
 
 def say(text):

@@ -106,6 +106,15 @@ def test_line_endings_of_other_systems_make_the_same_stub(ending):
     assert cleared(SOFTMAX.replace("\n", ending)) == STUB
 
 
+def test_a_blank_line_or_a_comment_may_begin_the_answer():
+    assert cleared(SOFTMAX.replace(BEGIN, f"{BEGIN}\n\n  # shift first")) == STUB
+
+
+def test_a_line_separator_inside_a_string_does_not_shift_the_answer():
+    before = "names = 'a\u2028b\x0cc\x1cd'\n\n\n"
+    assert cleared(before + SOFTMAX) == before + STUB
+
+
 def test_unicode_stays():
     stub = cleared(f'def größe(x):\n    """√d → 日本"""\n    {BEGIN}\n    return x\n    {END}')
     assert '"""√d → 日本"""' in stub and "größe is not written yet" in stub

@@ -4,6 +4,7 @@ import copy
 import json
 import re
 import tempfile
+import time
 from pathlib import Path
 
 import nbformat
@@ -23,7 +24,7 @@ from clearformer.authoring.notebook import (
 )
 from clearformer.checks import catalogue
 
-LESSON = Path("02_attention.ipynb")
+LESSON = Path("/lessons/02_attention.ipynb")
 
 
 def code(source, **parts):
@@ -100,6 +101,11 @@ def test_a_cell_that_fails_on_purpose_has_the_tag_that_lab_understands_too():
 def test_empty_cells_and_windows_line_endings_go():
     notebook = normal(new_markdown_cell("\r\n  \r\n"), code("a = 1\r\nb = 2  \r\n"), code(" "))
     assert [cell.source for cell in notebook.cells] == ["a = 1\nb = 2"]
+
+
+def test_a_line_separator_inside_a_string_does_not_break_the_line():
+    source = "words = 'a\u2028b\x0cc'"
+    assert [cell.source for cell in normal(code(source + "\r" + source)).cells] == [source + "\n" + source]
 
 
 def test_execution_counts_run_from_one_over_the_cells_that_were_run():
@@ -184,6 +190,10 @@ def test_no_two_cells_share_an_id():
     assert found == ["kept", "same", "kept-2", "same-2", "x" * 48, "x" * 48 + "-2"]
 
 
+def test_a_new_id_makes_way_for_one_that_stays():
+    assert ids(new_markdown_cell("kept"), new_markdown_cell("text", id="kept")) == ["kept-2", "kept"]
+
+
 def test_an_id_that_looks_random_is_not_made():
     assert ids(new_markdown_cell("deadbeef")) == ["deadbeef-cell"]
 
@@ -194,7 +204,8 @@ MACHINE_TEXTS = [
     str(Path(tempfile.gettempdir(), "scratch")),
     "/opt/python/lib/python3.11/site-packages/torch/__init__.py",
     "C:\\Python\\Lib\\site-packages\\numpy",
-    "/tmp/ipykernel_4711/123.py:1: UserWarning: careful",
+    "C:\\Temp\\ipykernel_4711\\123.py:1: UserWarning: careful",
+    "/lessons/words.txt",
     "<function f at 0x7f3a5c0de0>",
 ]
 
@@ -221,6 +232,15 @@ def test_pictures_and_addresses_of_the_web_are_not_taken_for_paths():
     assert machine_traces(cell, LESSON) == []
 
 
+def test_a_long_output_takes_no_time():
+    long = "/x" * 500_000
+    error = new_output("error", ename="E", evalue=long, traceback=[long])
+    outputs = [printed(long), error, new_output("display_data", {"text/html": f'<a href="data:{long}">'})]
+    began = time.process_time()
+    normal(code("1", execution_count=1, outputs=outputs))
+    assert time.process_time() - began < 5  # seconds; a pattern that tries every start needs minutes
+
+
 @pytest.mark.parametrize(
     ("line", "stored"),
     [
@@ -235,6 +255,15 @@ def test_a_traceback_names_files_without_saying_where_they_lie(line, stored):
     error = new_output("error", ename="ValueError", evalue="no", traceback=[line])
     cell = normal(code("1", execution_count=1, outputs=[error])).cells[0]
     assert cell.outputs[0].traceback == [stored]
+
+
+@pytest.mark.parametrize("folder", ["~", str(repository().parent)])
+def test_a_traceback_is_shortened_in_a_home_directory_too(folder, monkeypatch):
+    monkeypatch.setenv("HOME", str(repository().parent))
+    line = f"File {folder}/{repository().name}/reference/clearformer/x.py:7"
+    error = new_output("error", ename="ValueError", evalue="no", traceback=[line])
+    cell = normal(code("1", execution_count=1, outputs=[error])).cells[0]
+    assert cell.outputs[0].traceback == ["File reference/clearformer/x.py:7"]
 
 
 @pytest.mark.parametrize(

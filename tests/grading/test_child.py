@@ -162,7 +162,8 @@ def test_leaving_python_is_told(child):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_process_does_not_speak_for_the_child(child):
-    assert run(child, "import os\nfirst = os.fork()") is None
+    source = "import os, time\nif os.fork() == 0:\n    raise LookupError('from the fork')\ntime.sleep(0.5)"
+    assert run(child, source) is None
     assert run(child, "raise LookupError('once')")["text"] == "once"
 
 

@@ -301,6 +301,13 @@ def test_settings_of_numpy_and_python_do_not_matter(check, right):
     assert report.all_passed, report
 
 
+def test_numpy_set_to_raise_does_not_hide_a_wrong_answer(check):
+    """Where right and wrong both stop with FloatingPointError, they would look alike."""
+    without_maximum = "def softmax(x, axis=-1):\n    e = np.exp(x)\n    return e / e.sum(axis=axis, keepdims=True)"
+    found, _ = check("np.seterr(all='raise')", ("softmax", without_maximum))
+    assert found["softmax"].misconception == "no-maximum-subtracted"
+
+
 def test_a_hundred_megabytes_of_output_do_not_matter(check_softmax, right):
     flood = "\nfor line in range(100):\n    print('x' * 1_000_000)"
     assert check_softmax(right["softmax"] + flood, seconds=10).status == "passed"

@@ -45,18 +45,18 @@ def texts(notebook):
     return texts + [("", text) for text in waiting]
 
 
-def leaks(answers, exercises, hunts=()):
+def leaks(answers, exercises, may_show):
     """(exercise, line) for each line of an answer that stands in a cell of the exercises.
 
-    The task of a hunt shows the broken code, which shares most of its lines with the mended one: there,
-    only the lines of other exercises count.
+    may_show: {hunt: the exercises whose lines its task may show}. A hunt shows broken code, which shares
+    lines with the mended one and with what the reader has written by then.
     """
     return [
         (name, line)
         for name, lines in answers.items()
         for line in sorted(lines)
         for task, text in exercises
-        if line in text and not (task == name and name in hunts)
+        if line in text and name not in may_show.get(task, ())
     ]
 
 
@@ -71,21 +71,25 @@ def exercises():
     return [pair for path in sorted((ROOT / "exercises").glob("*.ipynb")) for pair in texts(read(path))]
 
 
-def kinds(kind):
-    return {exercise.name for exercise in catalogue.exercises() if exercise.kind == kind}
+@functools.cache
+def hunts():
+    """{hunt: itself and the exercises before it}"""
+    course = catalogue.exercises()
+    names = [exercise.name for exercise in course]
+    return {each.name: names[: index + 1] for index, each in enumerate(course) if each.kind == "hunt"}
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_no_line_of_an_answer_stands_in_the_exercises(lesson):
     answers = answer_lines(solutions(lesson))
     assert set(answers) == {exercise.name for exercise in catalogue.exercises(lesson)}
-    assert leaks(answers, exercises(), kinds("hunt")) == []
+    assert leaks(answers, exercises(), hunts()) == []
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
 def test_the_last_hint_does_not_stand_in_the_exercises(lesson):
     hints = {exercise.name: {squeezed(exercise.hints[-1].split("\n")[-1])} for exercise in catalogue.exercises(lesson)}
-    assert leaks(hints, exercises()) == []
+    assert leaks(hints, exercises(), hunts()) == []
 
 
 @pytest.mark.parametrize("lesson", LESSONS)
@@ -116,10 +120,19 @@ GRADED = {"nbgrader": {"grade_id": "softmax", "solution": True}}
         (("code", "e = np.exp(x)\nreturn e", {}), 0),
     ],
 )
-@pytest.mark.parametrize("hunts", [set(), {"softmax"}])
-def test_a_planted_answer_is_found_wherever_it_is_except_in_the_task_of_its_own_hunt(cell, found, hunts):
+def test_a_planted_answer_is_found_wherever_it_is(cell, found):
     answers = answer_lines(planted([("code", ANSWER, GRADED)]))
     heading, stub = ("markdown", "## 1. softmax", {}), ("code", "softmax = None", GRADED)
-    assert len(leaks(answers, texts(planted([heading, stub, cell])), hunts)) == (0 if hunts and cell[2] else found)
-    assert len(leaks(answers, texts(planted([cell, heading, stub])), hunts)) == (0 if hunts and cell[2] else found)
-    assert len(leaks(answers, texts(planted([heading, cell, stub])), hunts)) == (0 if hunts else found)
+    for order in ([cell, heading, stub], [heading, cell, stub], [heading, stub, cell]):
+        assert len(leaks(answers, texts(planted(order)), {})) == found
+
+
+def test_a_hunt_may_show_lines_of_its_own_answer_in_its_task_and_nowhere_else():
+    answers = answer_lines(planted([("code", ANSWER, GRADED)]))
+    heading, stub = ("markdown", "## 1. softmax", {}), ("code", "softmax = None", GRADED)
+    broken = ("code", "e = np.exp(x - x.max(-1))", {})
+    may_show = {"softmax": ["softmax"]}
+    assert leaks(answers, texts(planted([heading, broken, stub])), may_show) == []
+    assert len(leaks(answers, texts(planted([broken, heading, stub])), may_show)) == 1
+    assert len(leaks(answers, texts(planted([heading, stub, broken])), may_show)) == 1
+    assert len(leaks(answers, texts(planted([heading, broken, stub])), {"softmax": ["other"]})) == 1

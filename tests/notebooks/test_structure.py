@@ -200,9 +200,9 @@ def test_a_lesson_opens_with_its_aim_its_needs_its_time_and_a_figure(name):
 def test_a_lesson_closes_with_mistakes_summary_reading_and_the_way_on(name):
     texts = prose(f"notebooks/{name}")
     headings = re.findall(r"^#+ +(.+)$", "\n".join(texts), re.MULTILINE)
-    assert any(heading.startswith("What people get wrong") for heading in headings)
-    assert any(heading.startswith("Summary") for heading in headings)
-    assert any("**Read on**" in text for text in texts)
+    assert any(re.match(r"(\d+\. )?What people get wrong", heading) for heading in headings)
+    assert "Summary" in headings
+    assert re.search(r"^(#+ |\*\*)(Read on|Further reading)", "\n".join(texts), re.MULTILINE)
     following = [*LESSONS][[*LESSONS].index(name) + 1 :][:1]
     links = LINK.findall(texts[-1])
     assert notebook(f"notebooks/{name}").cells[-1].cell_type == "markdown"

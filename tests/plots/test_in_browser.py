@@ -138,11 +138,17 @@ def test_a_slider_is_dragged_with_the_mouse(lab, explorer):
     alt_is(explorer, "Width 20,")
 
 
-def test_the_focused_control_has_a_visible_ring(explorer):
-    explorer.get_by_label("Shape").focus()
-    explorer.page.keyboard.press("Shift+Tab")
-    ring = explorer.locator(":focus").evaluate("e => [e.dataset.name, getComputedStyle(e).outlineStyle]")
-    assert ring == ["base", "solid"]
+def test_each_control_shows_a_ring_when_the_keyboard_reaches_it(lab, explorer, grid):
+    def ring():
+        return lab.page.evaluate("getComputedStyle(document.activeElement).outlineStyle")
+
+    explorer.get_by_label("Width").focus()
+    for name in ("base", "shape"):
+        lab.page.keyboard.press("Tab")
+        assert explorer.locator(":focus").get_attribute("data-name") == name and ring() == "solid"
+    grid.get_by_label("Attention head").focus()
+    lab.page.keyboard.press("Tab")
+    assert grid.locator(":focus").get_attribute("role") == "gridcell" and ring() == "solid"
 
 
 def test_fast_dragging_draws_the_last_position_and_does_not_queue(explorer):

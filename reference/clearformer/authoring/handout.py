@@ -18,7 +18,7 @@ import sys
 import tokenize
 from pathlib import Path
 
-from clearformer.authoring.notebook import NotebookProblem, label, normalise, read, text_of, write
+from clearformer.authoring.notebook import NotebookProblem, label, lines_of, normalise, read, text_of, write
 
 BEGIN, END = "### BEGIN SOLUTION", "### END SOLUTION"
 PLACEHOLDER = "# Write your answer here."
@@ -59,7 +59,8 @@ def _rename(notebook, path):
 
 def without_answers(source, where):
     """The source of an answer cell with each answer replaced; `where` names the cell in messages."""
-    lines = source.splitlines()
+    source = "\n".join(lines_of(source))
+    lines = source.split("\n")
     tree = _parsed(source, where)
     kept, end = [], 0
     regions = _regions(lines, _comment_lines(source), where)
@@ -92,7 +93,7 @@ def _require_definition(stub, name, where):
 
 def _comment_lines(source):
     """Indices of the lines that hold a comment and nothing else; what looks like one inside a string is none."""
-    tokens = tokenize.generate_tokens(io.StringIO("\n".join(source.splitlines()) + "\n").readline)
+    tokens = tokenize.generate_tokens(io.StringIO(source + "\n").readline)
     return {
         token.start[0] - 1
         for token in tokens

@@ -39,6 +39,11 @@ def first_line(cell):
     return lines[0][:60] if lines else "empty"
 
 
+def lines_of(source):
+    """The lines as Python counts them; str.splitlines would also break at characters such as U+2028."""
+    return source.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
 def meant_to_fail(cell):
     return bool({RAISES, NBVAL_RAISES} & set(cell.metadata.get("tags", [])))
 
@@ -94,7 +99,7 @@ def normalise(notebook, path):
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata = _notebook_metadata(notebook.metadata, path.stem)
     for cell in notebook.cells:
-        cell.source = "\n".join(line.rstrip() for line in cell.source.splitlines()).strip("\n")
+        cell.source = "\n".join(line.rstrip(" \t") for line in lines_of(cell.source)).strip("\n")
     notebook.cells = [cell for cell in notebook.cells if cell.source]
     count, grade_ids = 0, set()
     for number, cell in enumerate(notebook.cells, 1):
@@ -186,7 +191,14 @@ def _without_folders(line):
     home = str(Path.home())
     short = "~" + root.removeprefix(home) if root.startswith(home + os.sep) else root
     line = line.replace(root + os.sep, "").replace(short + os.sep, "")
-    return re.sub(r"(?:[/~.]|\b[A-Z]:)[^\s\x1b]*(?:site|dist)-packages[/\\]", "", line)
+    return re.sub(r"[^\s\x1b]+", _without_environment, line)
+
+
+def _without_environment(match):
+    """The file of a package, named from the package on; any other word as it is."""
+    word = match[0]
+    begin, end = re.search(r"[/~.]|[A-Z]:", word), re.search(r"(?:site|dist)-packages[/\\]", word)
+    return word[: begin.start()] + word[end.end() :] if begin and end and begin.start() < end.start() else word
 
 
 def _strings(value):
@@ -207,7 +219,7 @@ def machine_traces(cell, path):
     text = re.sub(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=\s]+", "", text)
     folders = {str(repository()), str(Path(path).resolve().parent), str(Path.home()), tempfile.gettempdir()}
     named = "|".join(re.escape(folder) for folder in sorted(folders, reverse=True) if len(folder) > 1)
-    pattern = rf"(?:{named})(?![\w-])\S*|\S*(?:site|dist)-packages\S*|\S*ipykernel_\d+\S*|\bat 0x[0-9a-f]+"
+    pattern = rf"(?:{named})(?![\w-])\S*|(?:site|dist)-packages[/\\]\S*|ipykernel_\d+\S*|\bat 0x[0-9a-f]+"
     return re.findall(pattern, text)
 
 

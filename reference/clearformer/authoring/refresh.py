@@ -25,6 +25,7 @@ from clearformer.authoring.notebook import (
 )
 
 CELL_SECONDS = 120
+USUAL_HOME = "~/.local/share/clearformer"  # on Linux
 
 
 def notebooks_in(paths):
@@ -56,6 +57,15 @@ def run(notebook, path, seconds=CELL_SECONDS, keep_going=False):
             for index, cell in enumerate(notebook.cells):
                 if cell.cell_type == "code":
                     _run_cell(client, cell, index, path)
+                    _name_the_usual_home(cell, home)
+
+
+def _name_the_usual_home(cell, home):
+    """Where the scratch directory is printed, write the place that a reader's progress is really kept in."""
+    for output in cell.outputs:
+        for kind, text in output.get("data", {}).items():
+            if isinstance(text, str):
+                output["data"][kind] = text.replace(home, USUAL_HOME)
 
 
 def _client(notebook, path, seconds):

@@ -145,6 +145,7 @@ def prediction(name, *, number, close=0.0, wrong=(), **facts):
         draw=lambda rng: Call(),
         ask=lambda answer, call: {"number": answer.value()},
         close=close or 1e-9,
+        scale=0.0,
     )
     return Exercise(
         name=name,

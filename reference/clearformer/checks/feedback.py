@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import textwrap
 from html import escape
 
+COLUMNS = 96  # JupyterLab would break longer lines inside words
 MARKS = {"passed": "✓", "failed": "✗", "not run": "–"}
 
 
@@ -23,7 +25,8 @@ class CheckReport:
     def _title(self):
         verdict = self.verdict
         said = {"passed": "passed", "unanswered": "not written yet"}.get(verdict.status, "not yet")
-        return f"{verdict.exercise}: {said}", f"{verdict.points} of {verdict.max_points} points"
+        unit = "point" if verdict.max_points == 1 else "points"
+        return f"{verdict.exercise}: {said}", f"{verdict.points} of {verdict.max_points} {unit}"
 
     def __repr__(self):
         title, points = self._title()
@@ -61,4 +64,7 @@ def message(exercise, verdict, next_hint):
     if verdict.printed:
         parts.append("Your code printed:\n" + verdict.printed.rstrip())
     parts.append(f'For a hint: hint("{exercise.name}")' if next_hint else "")
-    return "\n\n".join(part for part in parts if part)
+    lines = "\n\n".join(part for part in parts if part).split("\n")
+    return "\n".join(
+        textwrap.fill(line, COLUMNS, break_long_words=False) if len(line) > COLUMNS else line for line in lines
+    )

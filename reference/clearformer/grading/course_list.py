@@ -37,7 +37,7 @@ def _table(course, to):
         points, passed = f"{total['points']} of {total['max_points']}", f"{total['passed']} of {total['exercises']}"
         table.add_row(Text(lesson["id"], "bold"), str(lesson["minutes"]), "", points, passed)
         for each in lesson["exercises"]:
-            passed = Text(f"{mark("passed", to)}passed", "green") if each["passed"] else "not yet"
+            passed = Text(mark("passed", to) + "passed", "green") if each["passed"] else "not yet"
             name, difficulty = f"  {each['id']}", f"{each['difficulty']} of 5"
             table.add_row(name, str(each["minutes"]), difficulty, str(each["points"]), passed)
         table.add_section()

@@ -147,6 +147,39 @@ def row_sum_unweighted(grad_output, query, key, value, mask=None):
 
 
 @misconception(
+    "row-sum-of-g-alone",
+    "You subtract the plain sum of g along the row. Each g counts in it by its weight: subtract Σ g w.",
+)
+def row_sum_of_g_alone(grad_output, query, key, value, mask=None):
+    weights = forward(query, key, value, mask)
+    grad_weights = grad_output @ value.swapaxes(-2, -1)
+    grad_scores = weights * (grad_weights - grad_weights.sum(axis=-1, keepdims=True)) / math.sqrt(query.shape[-1])
+    return to_inputs(grad_scores, weights, grad_output, query, key)
+
+
+@misconception(
+    "element-by-element-and-no-scale",
+    "Two things are missing on the way back. You take the softmax's derivative to be w(1 − w), as if each weight "
+    "depended on its own score alone: it is w · (g − Σ g w), with the sum along the row. And the gradient of the "
+    "scores has to be divided by √d_k, as the scores were.",
+)
+def element_by_element_and_no_scale(grad_output, query, key, value, mask=None):
+    weights = forward(query, key, value, mask)
+    grad_scores = weights * (1 - weights) * (grad_output @ value.swapaxes(-2, -1))
+    return to_inputs(grad_scores, weights, grad_output, query, key)
+
+
+@misconception(
+    "row-sum-and-scale-missing",
+    "Two things are missing on the way back. Before you multiply g by w, subtract the row's Σ g w from it: what one "
+    "weight gains, the others lose. And the gradient of the scores has to be divided by √d_k, as the scores were.",
+)
+def row_sum_and_scale_missing(grad_output, query, key, value, mask=None):
+    weights = forward(query, key, value, mask)
+    return to_inputs(weights * (grad_output @ value.swapaxes(-2, -1)), weights, grad_output, query, key)
+
+
+@misconception(
     "summed-over-the-queries",
     "You sum g w over the queries. The softmax ran along each row, over the keys, and so does this sum: axis=-1, "
     "keepdims=True.",
@@ -375,7 +408,12 @@ EXERCISE = Exercise(
     cases=(
         Case("two tokens, two numbers each", lambda rng: call(rng, queries=2, keys=2, d_k=2, d_v=2)),
         Case("a single key", lambda rng: call(rng, queries=2, keys=1, d_k=3), "its weight is 1 whatever its score"),
-        Case("more keys than queries", lambda rng: call(rng, queries=3, keys=5, d_k=4, d_v=2)),
+        Case(
+            "more keys than queries, to twelve digits",
+            lambda rng: call(rng, queries=3, keys=5, d_k=4, d_v=2),
+            "differences measured with small steps are not that exact; the formula is",
+            close=1e-12,
+        ),
         Case("a batch as large as the number of queries", lambda rng: call(rng, (3,))),
         Case("a mask for each query", lambda rng: call(rng, mask=MASK)),
         Case(
@@ -415,6 +453,9 @@ EXERCISE = Exercise(
         softmax_element_by_element,
         row_sum_missing,
         row_sum_unweighted,
+        row_sum_of_g_alone,
+        element_by_element_and_no_scale,
+        row_sum_and_scale_missing,
         summed_over_the_queries,
         softmax_skipped,
         query_and_key_swapped,

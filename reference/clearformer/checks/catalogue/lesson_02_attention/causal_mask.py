@@ -62,6 +62,15 @@ def ones_and_zeros(seq_len):
 
 
 @misconception(
+    "ones-where-hidden",
+    "Your mask holds 1.0 where a key is hidden and 0.0 where it is visible. This exercise asks for bool, and for "
+    "True = may be attended.",
+)
+def ones_where_hidden(seq_len):
+    return np.triu(np.ones((seq_len, seq_len)), 1)
+
+
+@misconception(
     "integers",
     "Your mask holds the integers 1 and 0. This exercise asks for bool. With integers, ~ does not turn the mask round "
     "(~1 is -2), and x[mask] picks rows 0 and 1. Give dtype=bool.",
@@ -145,6 +154,7 @@ EXERCISE = Exercise(
         not_itself,
         one_step_ahead,
         ones_and_zeros,
+        ones_where_hidden,
         integers,
         ready_to_add,
         extra_axes,

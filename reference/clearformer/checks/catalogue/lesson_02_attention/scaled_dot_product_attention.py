@@ -250,8 +250,8 @@ def no_maximum_subtracted(query, key, value, mask=None):
 
 @misconception(
     "transposed-by-T",
-    "key.T turns round all the axes of an array. With a batch axis in front that is not what you want: swap the last "
-    "two only, key.swapaxes(-2, -1).",
+    "key.T turns round all the axes of an array. With a batch axis in front, swap the last two only: "
+    "key.swapaxes(-2, -1).",
 )
 def transposed_by_t(query, key, value, mask=None):
     return mixed(query @ key.T / math.sqrt(query.shape[-1]), value, mask)
