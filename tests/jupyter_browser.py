@@ -30,6 +30,20 @@ SETTINGS = {
     "notebook-extension/tracker": {"windowingMode": "none"},
 }
 TOKEN = "only-for-this-test"
+OUTSIDE_CONNECTIONS = "outside-connections.txt"
+# Runs at the start of every Python that the server starts, kernels too: notes connections to other machines.
+WATCH_CONNECTIONS = """
+import os, socket, sys
+
+def note(event, arguments):
+    if event == "socket.connect" and arguments[0].family in (socket.AF_INET, socket.AF_INET6):
+        host = str(arguments[1][0])
+        if arguments[0].type & socket.SOCK_STREAM and host not in ("127.0.0.1", "::1", "localhost"):
+            with open(os.environ["OUTSIDE_CONNECTIONS"], "a") as file:
+                file.write(repr(arguments[1]) + chr(10))
+
+sys.addaudithook(note)
+"""
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 
 OPENED = """async () => {
@@ -121,7 +135,12 @@ def lab_server(tmp_path_factory):
         "JUPYTERLAB_WORKSPACES_DIR": str(folders["workspaces"]),
         "JUPYTER_PREFER_ENV_PATH": "1",
         "IPYTHONDIR": str(home / "ipython"),
+        "PYTHONPATH": str(home / "watch"),
+        "OUTSIDE_CONNECTIONS": str(home / OUTSIDE_CONNECTIONS),
     }
+    (home / "watch").mkdir()
+    (home / "watch" / "sitecustomize.py").write_text(WATCH_CONNECTIONS)
+    (home / OUTSIDE_CONNECTIONS).touch()
     options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", "--port=0", f"--IdentityProvider.token={TOKEN}"]
     options += [f"--ServerApp.root_dir={folders['notebooks']}", "--LabApp.expose_app_in_browser=True"]
     log = home / "server.log"
@@ -150,6 +169,14 @@ def _wait_for_address(server, runtime, log):
                 break
         time.sleep(0.1)
     pytest.fail(f"JupyterLab did not start:\n{log.read_text()[-4000:]}")
+
+
+@pytest.fixture
+def outside_connections(lab_server):
+    """A function: the addresses of other machines that the server or a kernel has tried to reach in this test."""
+    file = lab_server[1].with_name(OUTSIDE_CONNECTIONS)
+    before = len(file.read_text().splitlines())
+    return lambda: file.read_text().splitlines()[before:]
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook, writes
@@ -206,3 +207,21 @@ def test_the_list_needs_no_terminal_that_knows_unicode():
     done = command("list", env={**os.environ, "PYTHONIOENCODING": "ascii"})
     assert done.returncode == 0, done.stderr
     assert "softmax" in done.stdout and "?" not in done.stdout
+
+
+# --- the course's own notebooks ------------------------------------------------------------------------------
+
+COURSE = Path(__file__).resolve().parents[1]
+
+
+@pytest.mark.parametrize(
+    ("folder", "status", "exit_status"), [("solutions", "passed", 0), ("exercises", "unanswered", 1)]
+)
+def test_every_solution_passes_and_every_exercise_is_handed_out_unanswered(folder, status, exit_status, tmp_path):
+    paths = [COURSE / folder / f"{lesson.id}.ipynb" for lesson in catalogue.LESSONS]
+    done = run("check", *paths, "--json", tmp_path / "report.json")
+    document = json.loads((tmp_path / "report.json").read_text())
+    found = {each["id"]: each["status"] for notebook in document["notebooks"] for each in notebook["exercises"]}
+    assert found == dict.fromkeys(catalogue.names(), status)
+    assert done.exit_code == exit_status
+    assert "Other cells that did not run through" not in done.output

@@ -55,7 +55,8 @@ def run(arguments=()):
 
     server = LabApp.initialize_server(options)
     opens = server.open_browser and "--no-browser" not in options
-    print("JupyterLab is running." + (" If no browser opens, go" if opens else " Go") + " to this address:\n")
-    print(f"    {server.public_url}\n\nCtrl-C in this window stops it.", flush=True)
-    server.identity_provider.token_generated = False  # or Jupyter would print the address once more
+    text = "JupyterLab is running. " + ("If no browser opens, go" if opens else "Go") + " to this address:\n\n"
+    text += f"    {server.public_url}\n\nCtrl-C in this window stops it."
+    server.io_loop.add_callback(print, text, flush=True)  # the first thing it does once it can be reached
+    server.identity_provider.token_generated = False  # or Jupyter would print the address too
     server.start()

@@ -7,7 +7,7 @@ import pytest
 
 from clearformer import check, checks, hint
 from clearformer.checks import catalogue, judge_here, progress
-from clearformer.checks.feedback import CheckFailed, CheckReport
+from clearformer.checks.feedback import COLUMNS, CheckFailed, CheckReport
 
 SOFTMAX = catalogue.find("softmax")
 
@@ -34,7 +34,9 @@ def test_a_pass_shows_the_table_and_is_remembered(capsys):
 def test_a_failure_raises_an_error_that_prints_as_its_message_alone(capsys):
     with pytest.raises(CheckFailed) as caught:
         check(lambda x, axis=-1: np.exp(x), "softmax")
-    assert caught.value._render_traceback_() == str(caught.value).split("\n")
+    shown = caught.value._render_traceback_()
+    assert max(map(len, shown)) <= COLUMNS
+    assert " ".join(" ".join(shown).split()) == " ".join(str(caught.value).split())
     assert str(caught.value).endswith('For a hint: hint("softmax")')
     assert "✗ failed" in capsys.readouterr().out
     assert "softmax" not in progress.read().passed

@@ -114,6 +114,24 @@ def test_an_error_does_not_end_the_child(one_child, source, kind):
     assert run(one_child, "1 + 1") is None
 
 
+def test_numpy_set_to_raise_does_not_fail_a_right_answer(child):
+    """Harmless underflow, in the reference too, would stop the check."""
+    answer = (
+        "import numpy as np\nnp.seterr(all='raise')\n"
+        "def scaled_dot_product_attention(query, key, value, mask=None):\n"
+        "    scores = query @ key.swapaxes(-2, -1) / np.sqrt(query.shape[-1]).astype(query.dtype)\n"
+        "    scores = scores if mask is None else np.where(mask, scores, -np.inf)\n"
+        "    top = scores.max(axis=-1, keepdims=True)\n"
+        "    weights = np.exp(scores - np.where(np.isfinite(top), top, 0).astype(scores.dtype))\n"
+        "    total = weights.sum(axis=-1, keepdims=True)\n"
+        "    weights = weights / np.where(total == 0, 1, total).astype(scores.dtype)\n"
+        "    return weights @ value, weights"
+    )
+    assert run(child, answer) is None
+    verdict = child.ask({"do": "judge", "exercise": "scaled_dot_product_attention"}, SOON)
+    assert verdict["status"] == "passed", verdict["message"]
+
+
 @pytest.mark.parametrize(
     "source",
     [
@@ -139,8 +157,16 @@ def test_a_cell_that_never_ends_is_ended_and_its_line_known(child):
     assert 0.4 < time.monotonic() - began < SOON / 2
 
 
-def test_a_cell_that_switches_off_the_clock_is_ended_too(child):
-    source = "import faulthandler\nfaulthandler.cancel_dump_traceback_later()\nwhile True:\n    pass"
+def test_compiled_code_that_lets_no_other_thread_run_is_ended_and_its_line_known(child):
+    stop = stopped(child, "import re\nre.match('(a+)+$', 'a' * 50 + 'b')", seconds=0.2)
+    assert (stop.late, stop.cell, stop.line) == (True, 3, 2)
+
+
+def test_a_cell_that_switches_off_the_clocks_is_ended_too(child):
+    source = (
+        "import faulthandler, threading\nfaulthandler.cancel_dump_traceback_later()\n"
+        "for thread in threading.enumerate():\n    getattr(thread, 'cancel', int)()\nwhile True:\n    pass"
+    )
     assert stopped(child, source, seconds=0.2).late
 
 
@@ -160,11 +186,12 @@ def test_leaving_python_is_told(child):
     assert stopped(child, "import os\nos._exit(0)").reason == "ended Python itself (exit status 0), as os._exit does"
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_forked_process_does_not_speak_for_the_child(child):
-    source = "import os, time\nif os.fork() == 0:\n    raise LookupError('from the fork')\ntime.sleep(0.5)"
+@needs_proc
+def test_a_forked_process_does_not_speak_for_the_child_and_ends(child, tmp_path):
+    source = "import os, time\nfork = os.fork()\nif fork == 0:\n    raise LookupError('from the fork')\ntime.sleep(0.5)"
     assert run(child, source) is None
-    assert run(child, "raise LookupError('once')")["text"] == "once"
+    assert run(child, "open('pid', 'w').write(str(fork))\nraise LookupError('once')")["text"] == "once"
+    assert gone_soon(int((tmp_path / "pid").read_text()))
 
 
 @needs_proc

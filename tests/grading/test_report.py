@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 
@@ -120,7 +121,6 @@ def test_output_to_a_pipe_of_another_encoding_does_not_fail():
         "report.print_report(Report('数.ipynb', [result]), report.console())"
     )
     for encoding in ("ascii", "cp1252", "utf-8"):
-        done = subprocess.run(
-            [sys.executable, "-c", code], env={"PYTHONIOENCODING": encoding}, capture_output=True, check=True
-        )
+        env = {**os.environ, "PYTHONIOENCODING": encoding}
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, check=True)
         assert b"not right yet" in done.stdout

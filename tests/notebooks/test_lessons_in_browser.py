@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import nbformat
 import pytest
 
 pytestmark = pytest.mark.browser
@@ -24,7 +25,7 @@ ALL_WERE_RUN = """
 
 
 @pytest.fixture(params=LESSONS, ids=lambda path: path.stem)
-def lesson(request, lab_page):
+def lesson(request, outside_connections, lab_page):
     """A lesson that was opened and run from top to bottom."""
     lab = lab_page(request.param, run=False)
     lab.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
@@ -33,7 +34,7 @@ def lesson(request, lab_page):
     return lab
 
 
-def test_a_lesson_runs_moves_by_keyboard_and_can_be_read_aloud(lesson):
+def test_a_lesson_runs_moves_by_keyboard_and_can_be_read_aloud(lesson, outside_connections):
     assert lesson.page.evaluate(UNEXPECTED_ERRORS) == []
     sliders = lesson.page.locator(".jp-OutputArea-output input[type=range]")
     sliders.first.wait_for()
@@ -43,6 +44,7 @@ def test_a_lesson_runs_moves_by_keyboard_and_can_be_read_aloud(lesson):
         the_arrow_keys_move_within(grid)
     assert lesson.violations(".jp-OutputArea-output") == []
     assert lesson.outside_requests == []
+    assert outside_connections() == []
 
 
 def the_figure_follows(slider):
@@ -70,6 +72,18 @@ def the_arrow_keys_move_within(grid):
     grid.page.keyboard.press("ArrowRight")
     after = grid.page.evaluate("[...document.activeElement.parentElement.children].indexOf(document.activeElement)")
     assert after != column, f"the focus stayed at {before}"
+
+
+def test_a_kernel_that_calls_out_is_noticed(lab_page, outside_connections, tmp_path):
+    """The other test's claim that nobody is called can fail. 192.0.2.1 is an address that nobody has (RFC 5737)."""
+    call = (
+        "import socket\ntry:\n    socket.create_connection(('192.0.2.1', 9), timeout=0.01)\nexcept OSError:\n    pass"
+    )
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3"}}
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(call)], metadata=kernel)
+    nbformat.write(notebook, tmp_path / "calls.ipynb")
+    lab_page(tmp_path / "calls.ipynb")
+    assert outside_connections() == ["('192.0.2.1', 9)"]
 
 
 def test_there_are_lessons_to_open():

@@ -6,6 +6,7 @@ import textwrap
 from html import escape
 
 COLUMNS = 96  # JupyterLab would break longer lines inside words
+KEEP = {"replace_whitespace": False, "drop_whitespace": False}  # numbers stay in their columns
 MARKS = {"passed": "✓", "failed": "✗", "not run": "–"}
 
 
@@ -13,7 +14,8 @@ class CheckFailed(Exception):
     """An exercise's check did not pass. Its text is the feedback; notebooks show nothing else."""
 
     def _render_traceback_(self):
-        return str(self).split("\n")
+        lines = str(self).split("\n")
+        return [part for line in lines for part in textwrap.wrap(line, COLUMNS, break_long_words=False, **KEEP) or [""]]
 
 
 class CheckReport:
@@ -64,7 +66,4 @@ def message(exercise, verdict, next_hint):
     if verdict.printed:
         parts.append("Your code printed:\n" + verdict.printed.rstrip())
     parts.append(f'For a hint: hint("{exercise.name}")' if next_hint else "")
-    lines = "\n\n".join(part for part in parts if part).split("\n")
-    return "\n".join(
-        textwrap.fill(line, COLUMNS, break_long_words=False) if len(line) > COLUMNS else line for line in lines
-    )
+    return "\n\n".join(part for part in parts if part)

@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 
 START_SECONDS = 120  # Python, the exercises and what they import, on a slow disk
-GRACE_SECONDS = 2.0  # at its deadline a child writes down where it is and ends; one that does not is ended after this
+GRACE_SECONDS = 3.0  # at its deadline a child writes down where it is and ends; one that does not is ended after this
 POLL_SECONDS = 0.1
 WINDOWS = os.name == "nt"
 

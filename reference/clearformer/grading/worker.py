@@ -35,6 +35,7 @@ from clearformer.checks.feedback import message
 
 TEXT_LIMIT = 500  # characters of an error's text
 MESSAGE_LIMIT = 10_000
+C_CODE_SECONDS = 1  # after the deadline
 WATCHED = (builtins, np, np.linalg, np.random)  # modules that the checks themselves compute with
 
 
@@ -102,7 +103,23 @@ class Worker:
         """Before each request: new streams, whatever a cell did to the last ones, and the clock."""
         sys.stdin = open(os.devnull)  # noqa: SIM115
         sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
-        faulthandler.dump_traceback_later(seconds, file=self._trace, exit=True)
+        self._clock = threading.Timer(seconds, self._too_late)
+        self._clock.daemon = True
+        self._clock.start()
+        # For compiled code that lets no other thread run. It cannot be the only clock: looking at a thread that
+        # runs on meanwhile crashes now and then.
+        faulthandler.dump_traceback_later(seconds + C_CODE_SECONDS, file=self._trace, exit=True)
+
+    def _too_late(self):
+        self._trace.write("Timeout\n")
+        self._trace.flush()
+        faulthandler.dump_traceback(self._trace)
+        os._exit(1)
+
+    def finish(self):
+        """After each request: stop the clock."""
+        self._clock.cancel()
+        faulthandler.cancel_dump_traceback_later()
 
     def run(self, cell, source):
         self._shell.compile.cell = cell
@@ -126,9 +143,10 @@ class Worker:
         try:
             with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
                 verdict = judge_here(found, target)
-        except BaseException as error:  # KeyboardInterrupt too: it came from the answer
-            described = _description(error)
-            return _error(f"Your code stopped the check with {described['kind']}: {described['text']}")
+        except Exception as error:  # those of the answer are caught where it is called
+            return _error(f"The check itself failed, a mistake of the course and not yours: {_named(error)}")
+        except BaseException as error:  # KeyboardInterrupt and its like, raised by the answer
+            return _error(f"Your code stopped the check with {_named(error)}")
         return {
             "status": verdict.status,
             "misconception": verdict.misconception,
@@ -164,6 +182,11 @@ def _error(text):
 def _described(value):
     kind = type(value).__name__
     return "None" if value is None else f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
+
+
+def _named(error):
+    described = _description(error)
+    return f"{described['kind']}: {described['text']}" if described["text"] else described["kind"]
 
 
 def _description(error):
@@ -218,12 +241,14 @@ def main():
     while True:
         request = inbox.get()
         do, number, seconds = request.pop("do"), request.pop("number"), request.pop("seconds")
-        if do != "start":  # until it has started, what goes wrong is written where the parent finds it
+        if do == "start":  # until it has started, what goes wrong is written where the parent finds it
+            reply = worker.start(**request)
+        else:
             worker.prepare(seconds)
-        reply = getattr(worker, do)(**request)
-        faulthandler.cancel_dump_traceback_later()
-        if os.getpid() != own_id:
-            os._exit(0)  # a process that a cell forked and let run on
+            reply = getattr(worker, do)(**request)
+            if os.getpid() != own_id:
+                os._exit(0)  # a process that a cell forked and let run on: it must not reply as well
+            worker.finish()
         replies.write(json.dumps({**reply, "number": number}).encode() + b"\n")
         replies.flush()
 

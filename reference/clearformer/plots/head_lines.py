@@ -23,23 +23,29 @@ IS = np.array([[float(feature in _IS[word]) for feature in FEATURES] for word in
 
 def three_heads():
     """(figure, alt text): three heads with different jobs look at one sentence. Lesson 03 builds them step by step."""
-    from clearformer.numpy import positional_encoding, scaled_dot_product_attention, shift_matrix
-
-    hands = positional_encoding(len(WORDS), 16)[:, :8]
-    who = np.zeros((2, len(FEATURES), 8))  # the projections of the second head
-    who[0, FEATURES.index("pronoun"), 0] = who[1, FEATURES.index("living"), 0] = 12
-    jobs = {
-        "Head 1: the word before": (20 * hands @ shift_matrix(-1, 16)[:8, :8].T, hands),
-        "Head 2: who “it” is": (IS @ who[0], IS @ who[1]),
-        "Head 3: words of its kind": (12 * IS[:, :6], IS[:, :6]),
-    }
-    weights = [scaled_dot_product_attention(query, key, key)[1] for query, key in jobs.values()]
     alt = (
         f"“{' '.join(WORDS)}” three times, each with lines from words to words, thick for large weights. Head 1: every "
         "word looks at the word before it. Head 2: “it” looks at “cat”, the others look everywhere a little. Head 3: "
         "words look at words of their kind, such as “cat” and “milk” at each other and themselves."
     )
-    return head_lines(weights, WORDS, WORDS, list(jobs), "One sentence, three heads, three ways of looking"), alt
+    weights, names = (
+        hand_made_weights(),
+        ["Head 1: the word before", "Head 2: who “it” is", "Head 3: words of its kind"],
+    )
+    return head_lines(weights, WORDS, WORDS, names, "One sentence, three heads, three ways of looking"), alt
+
+
+def hand_made_weights():
+    """The weights (3, T, T) of the three heads, from projections made by hand as in lesson 03, section 2."""
+    from clearformer.numpy import positional_encoding, scaled_dot_product_attention, shift_matrix
+
+    hands = positional_encoding(len(WORDS), 16)[:, :8]
+    asks_who, is_somebody = np.zeros((2, len(FEATURES), 8))
+    asks_who[FEATURES.index("pronoun"), 0] = is_somebody[FEATURES.index("living"), 0] = 12
+    kind = IS * (np.arange(len(FEATURES)) < 6)  # without living and thing
+    queries = 20 * hands @ shift_matrix(-1, 16)[:8, :8].T, IS @ asks_who, 12 * kind
+    keys = hands, IS @ is_somebody, kind
+    return scaled_dot_product_attention(np.stack(queries), np.stack(keys), np.stack(keys))[1]
 
 
 def head_lines(weights, query_words, key_words, names, title):
@@ -65,12 +71,16 @@ def _panel(axes, weights, query_words, key_words, colour):
         strong = weights[i, j] >= 0.3
         line = {"color": colour if strong else FAINT, "linewidth": 0.3 + 4.5 * weights[i, j]}
         axes.plot([0, 1], [left[i], right[j]], marker="", linestyle="-", alpha=0.9 if strong else 0.45, **line)
-    for words, heights, place, side, head in ((query_words, left, -0.04, "right", "looks"), (key_words, right, 1.04, "left", "is seen")):
-        for word, height in zip(words, heights, strict=True):
-            axes.text(place, height, word, ha=side, va="center", color=INK)
-        axes.text(place, 1.0, head, ha=side, va="center", color=FAINT, style="italic")
+    _column(axes, query_words, left, -0.04, "right", "looks")
+    _column(axes, key_words, right, 1.04, "left", "is seen")
     axes.set(xlim=(-0.75, 1.75), ylim=(min(left[-1], right[-1]) - 0.6, 1.5))
     axes.axis("off")
+
+
+def _column(axes, words, heights, place, side, head):
+    axes.text(place, 1.0, head, ha=side, va="center", color=FAINT, style="italic")
+    for word, height in zip(words, heights, strict=True):
+        axes.text(place, height, word, ha=side, va="center", color=INK)
 
 
 def _heights(words):

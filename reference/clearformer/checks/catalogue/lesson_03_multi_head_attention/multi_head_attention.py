@@ -319,6 +319,20 @@ def a_loop_over_heads(x_query, x_key_value, w_query, w_key, w_value, w_output, n
     return total.astype(x_query.dtype)
 
 
+def without_widening(x_query, x_key_value, w_query, w_key, w_value, w_output, num_heads, mask=None):
+    """Another right answer: the formula as it stands, every step in the dtype of the inputs."""
+    query, key, value = (
+        split_heads(x, num_heads) for x in (x_query @ w_query, x_key_value @ w_key, x_key_value @ w_value)
+    )
+    scores = query @ key.swapaxes(-2, -1) / math.sqrt(query.shape[-1])
+    seen = np.broadcast_to(True if mask is None else mask, scores.shape)
+    exponentials = np.exp(
+        scores - scores.max(axis=-1, keepdims=True, where=seen, initial=-np.inf), where=seen, out=0 * scores
+    )
+    total = exponentials.sum(axis=-1, keepdims=True)
+    return merge_heads(exponentials / np.where(total > 0, total, 1).astype(scores.dtype) @ value) @ w_output
+
+
 def by_einsum(x_query, x_key_value, w_query, w_key, w_value, w_output, num_heads, mask=None):
     """Another right answer: every step an einsum, computed in double precision."""
     d_model, wide = len(w_query), np.float64
@@ -411,7 +425,7 @@ EXERCISE = Exercise(
         Property("what the mask hides changes nothing", hidden_keys_change_nothing),
     ),
     misconceptions=MISCONCEPTIONS,
-    alternatives=(a_loop_over_heads, by_einsum),
+    alternatives=(a_loop_over_heads, without_widening, by_einsum),
     hints=(
         "You have all the parts: three matrix products, split_heads, the attention of lesson 02, merge_heads, and one "
         "more matrix product. The attention takes any leading axes, so all heads go through it at once.",
