@@ -330,3 +330,7 @@ def show():
         display(table(rows, ("What", "State", "Found", "What to do"), summary(findings)))
     except Exception:  # the very packages that are looked at may be broken
         print_table(findings)
+
+
+if __name__ == "__main__":  # for an environment in which the command itself no longer starts
+    print_table(examine())

@@ -41,7 +41,7 @@ def test_every_word_has_exactly_one_kind():
 def test_the_figure_names_what_it_shows():
     figure, alt = three_heads()
     assert len(figure.axes) == 3
-    assert all(axes.get_title() for axes in figure.axes)
+    assert all(axes.get_title("left") for axes in figure.axes)
     assert " ".join(WORDS) in alt
 
 

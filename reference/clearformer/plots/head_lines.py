@@ -4,7 +4,7 @@ import numpy as np
 
 from clearformer.plots.style import COLOURS, FAINT, INK
 
-WORDS = "the cat drank the milk because it was thirsty".split()
+WORDS = ["the", "cat", "drank", "the", "milk", "because", "it", "was", "thirsty"]
 FEATURES = ["article", "noun", "verb", "conjunction", "pronoun", "adjective", "living", "thing"]
 _IS = {
     "the": ["article"],
@@ -25,7 +25,7 @@ def three_heads():
     """(figure, alt text): three heads with different jobs look at one sentence. Lesson 03 builds them step by step."""
     alt = (
         f"“{' '.join(WORDS)}” three times, each with lines from words to words, thick for large weights. Head 1: every "
-        "word looks at the word before it. Head 2: “it” looks at “cat”, the others look everywhere a little. Head 3: "
+        "word looks at the word before it, the first at itself. Head 2: “it” looks at “cat”, the others look everywhere a little. Head 3: "
         "words look at words of their kind, such as “cat” and “milk” at each other and themselves."
     )
     weights, names = (

@@ -322,15 +322,14 @@ def a_loop_over_heads(x_query, x_key_value, w_query, w_key, w_value, w_output, n
 def without_widening(x_query, x_key_value, w_query, w_key, w_value, w_output, num_heads, mask=None):
     """Another right answer: the formula as it stands, every step in the dtype of the inputs."""
     query, key, value = (
-        split_heads(x, num_heads) for x in (x_query @ w_query, x_key_value @ w_key, x_key_value @ w_value)
+        splitting.by_slicing(x, num_heads) for x in (x_query @ w_query, x_key_value @ w_key, x_key_value @ w_value)
     )
     scores = query @ key.swapaxes(-2, -1) / math.sqrt(query.shape[-1])
-    seen = np.broadcast_to(True if mask is None else mask, scores.shape)
-    exponentials = np.exp(
-        scores - scores.max(axis=-1, keepdims=True, where=seen, initial=-np.inf), where=seen, out=0 * scores
-    )
+    scores = scores if mask is None else np.where(mask, scores, -np.inf)
+    largest = scores.max(axis=-1, keepdims=True)
+    exponentials = np.exp(scores - np.where(np.isfinite(largest), largest, 0))
     total = exponentials.sum(axis=-1, keepdims=True)
-    return merge_heads(exponentials / np.where(total > 0, total, 1).astype(scores.dtype) @ value) @ w_output
+    return merging.by_concatenating(exponentials / np.where(total == 0, 1, total) @ value) @ w_output
 
 
 def by_einsum(x_query, x_key_value, w_query, w_key, w_value, w_output, num_heads, mask=None):
