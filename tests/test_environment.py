@@ -164,7 +164,7 @@ class Course:
             source, target = ROOT / name, folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-        self.write_python(folder / ".venv" / "bin" / "python", FAKE_PYTHON.format(python=sys.executable))
+        self.write_python(folder / ".venv" / "bin" / "python", FAKE_PYTHON.format(python=shlex.quote(sys.executable)))
 
     def write_python(self, path, text):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -402,7 +402,7 @@ runpy.run_path(sys.argv[0], run_name='__main__')" "$@"
 
 def pretend(course, name, version):
     """A Python that gives itself out for another version."""
-    text = PRETENDING.format(python=sys.executable, version=(*version, 0, "final", 0))
+    text = PRETENDING.format(python=shlex.quote(sys.executable), version=(*version, 0, "final", 0))
     return course.write_python(course.folder / "bin" / name, text)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 
 from clearformer.checks import catalogue, judge_here
 from clearformer.checks.answer import AnswerError, InProcessAnswer
-from clearformer.checks.catalogue.lesson_03_multi_head_attention.multi_head_attention_module import Plain
+from clearformer.checks.catalogue.lesson_03_multi_head_attention.wrong_modules import Plain
 from clearformer.checks.exercise import Call, Case
 from clearformer.checks.judge import judge
 

@@ -25,13 +25,11 @@ def three_heads():
     """(figure, alt text): three heads with different jobs look at one sentence. Lesson 03 builds them step by step."""
     alt = (
         f"“{' '.join(WORDS)}” three times, each with lines from words to words, thick for large weights. Head 1: every "
-        "word looks at the word before it, the first at itself. Head 2: “it” looks at “cat”, the others look everywhere a little. Head 3: "
-        "words look at words of their kind, such as “cat” and “milk” at each other and themselves."
+        "word looks at the word before it, the first at itself. Head 2: “it” looks at “cat”, the others look all "
+        "over a little. Head 3: words look at words of their kind; “cat” and “milk” look at each other and themselves."
     )
-    weights, names = (
-        hand_made_weights(),
-        ["Head 1: the word before", "Head 2: who “it” is", "Head 3: words of its kind"],
-    )
+    names = ["Head 1: the word before", "Head 2: who “it” is", "Head 3: words of its kind"]
+    weights = hand_made_weights()
     return head_lines(weights, WORDS, WORDS, names, "One sentence, three heads, three ways of looking"), alt
 
 

@@ -67,7 +67,8 @@ def divided_by_the_mean(x):
 
 @misconception(
     "changes-its-input",
-    "The numbers are right, but you changed x itself: `x /= …` works on the caller's array. Write x / … instead.",
+    "The numbers are right, but you changed x itself: `x /= …` and `x[i] = …` write into the caller's array. "
+    "Make a new one: x / …",
 )
 def changes_its_input(x):
     x /= x.sum(axis=-1, keepdims=True)

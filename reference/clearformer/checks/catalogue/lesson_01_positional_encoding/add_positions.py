@@ -65,7 +65,7 @@ def still_in_place(embeddings, encoding):
 @misconception(
     "scale-forgotten",
     "The scale is gone altogether. With embeddings of variance 1/d_model the positions then drown the words: "
-    "at d_model = 512 they carry 256 times their power. Multiply the embeddings by √d_model first.",
+    "at d_model = 512 their mean square is 256 times as large. Multiply the embeddings by √d_model first.",
 )
 def scale_forgotten(embeddings, encoding):
     return embeddings + encoding[: embeddings.shape[-2]]

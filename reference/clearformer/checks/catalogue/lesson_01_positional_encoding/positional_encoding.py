@@ -6,26 +6,41 @@ from clearformer.checks.exercise import Call, Case, Exercise, Property, misconce
 from clearformer.numpy.positions import positional_encoding as reference
 
 
+def rounding(encoding):
+    """How far numbers up to 1 may be off in this dtype; single precision loses most in the angles."""
+    return 1e-2 if encoding.dtype == np.float16 else 1e-4
+
+
 def every_pair_lies_on_a_circle(answer, rng):
     encoding = answer.call(12, 8)
+    limit = rounding(encoding)
     radius = np.hypot(encoding[:, 0::2], encoding[:, 1::2])
     worst = radius.flat[np.abs(radius - 1).argmax()]
-    return None if abs(worst - 1) < 1e-4 else f"one pair (column 2i, column 2i+1) has length {worst:.4f}"
+    return None if abs(worst - 1) < limit else f"one pair (column 2i, column 2i+1) has length {worst:.4f}"
 
 
 def a_longer_text_begins_with_the_shorter(answer, rng):
     longer, shorter = answer.call(16, 8)[:9], answer.call(9, 8)
     if longer.shape != shorter.shape:
-        return f"the first 9 rows have shape {longer.shape} in a text of 16 tokens and {shorter.shape} in one of 9"
+        return f"the first 9 rows have shape {longer.shape} among 16 positions and {shorter.shape} in one of 9"
     gap = np.abs(longer - shorter).max()
-    return None if gap < 1e-4 else f"the first 9 rows change by up to {gap:.4f} when the text grows to 16 tokens"
+    return (
+        None
+        if gap < rounding(longer)
+        else f"the first 9 rows change by up to {gap:.4f} when there are 16 positions instead of 9"
+    )
 
 
 def similarity_depends_on_the_distance_alone(answer, rng):
-    encoding = answer.call(20, 8).astype(np.float64)
+    returned = answer.call(20, 8)
+    encoding = returned.astype(np.float64)
     similarity = encoding @ encoding.T
     spread = max(np.ptp(np.diagonal(similarity, offset)) for offset in range(8))
-    return None if spread < 1e-3 else f"at one and the same distance, PE[p] · PE[q] varies by {spread:.4f}"
+    return (
+        None
+        if spread < 8 * rounding(returned)
+        else f"at one and the same distance, PE[p] · PE[q] varies by {spread:.4f}"
+    )
 
 
 def from_exponents(seq_len, d_model, exponents, base=10000.0):
@@ -316,6 +331,11 @@ def number_by_number(seq_len, d_model):
     return encoding
 
 
+def stored_in_half_precision(seq_len, d_model):
+    """Another right answer: float64 inside, rounded to float16 at the end."""
+    return number_by_number(seq_len, d_model).astype(np.float16)
+
+
 def in_single_precision(seq_len, d_model):
     """Another right answer: float32 throughout, the power as exp and log."""
     exponents = np.arange(0, d_model, 2, dtype=np.float32) / np.float32(d_model)
@@ -352,16 +372,16 @@ EXERCISE = Exercise(
     reference=reference,
     returns=("encoding",),
     cases=(
-        Case("one token, two columns", lambda rng: Call(1, 2), "at position 0 every angle is 0"),
-        Case("three tokens, two columns", lambda rng: Call(3, 2), "one pair, which turns 1 radian a position"),
-        Case("three tokens, four columns", lambda rng: Call(3, 4), "two pairs, the second 100 times slower"),
-        Case("four tokens, eight columns", lambda rng: Call(4, 8)),
-        Case("as many columns as tokens", lambda rng: Call(6, 6), "here rows and columns are easily mixed up"),
+        Case("one position, two columns", lambda rng: Call(1, 2), "at position 0 every angle is 0"),
+        Case("three positions, two columns", lambda rng: Call(3, 2), "one pair, which turns 1 radian a position"),
+        Case("three positions, four columns", lambda rng: Call(3, 4), "two pairs, the second 100 times slower"),
+        Case("four positions, eight columns", lambda rng: Call(4, 8)),
+        Case("as many columns as positions", lambda rng: Call(6, 6), "here rows and columns are easily mixed up"),
         Case("an odd width of three", lambda rng: Call(4, 3), "the last column is a sine"),
         Case("an odd width of seven", lambda rng: Call(5, 7), "the exponent stays 2i/d_model"),
         Case("an odd width of five", lambda rng: Call(7, 5)),
         Case("a single column", lambda rng: Call(4, 1), "a sine without its cosine"),
-        Case("more columns than tokens", lambda rng: Call(3, 64)),
+        Case("more columns than positions", lambda rng: Call(3, 64)),
         Case("a longer text", lambda rng: Call(48, 12)),
     ),
     properties=(
@@ -396,7 +416,13 @@ EXERCISE = Exercise(
         odd_width_does_not_fit,
         odd_width_index_too_large,
     ),
-    alternatives=(number_by_number, in_single_precision, by_shifted_sines, by_complex_numbers),
+    alternatives=(
+        number_by_number,
+        in_single_precision,
+        stored_in_half_precision,
+        by_shifted_sines,
+        by_complex_numbers,
+    ),
     hints=(
         "Each pair of columns is a clock hand. First find how far each hand turns from one position to the next, "
         "then where it points at each position.",

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from clearformer.checks.catalogue.lesson_01_positional_encoding.positional_encoding import rounding
 from clearformer.checks.exercise import Call, Case, Exercise, Property, misconception
 from clearformer.numpy.positions import positional_encoding
 from clearformer.numpy.positions import shift_matrix as reference
@@ -11,9 +12,10 @@ def it_moves_every_position(answer, rng):
     encoding = positional_encoding(40, 8)
     for offset in (3, -5):
         positions = np.arange(max(0, -offset), 40 - max(0, offset))
-        moved = encoding[positions] @ answer.call(offset, 8).T
+        matrix = answer.call(offset, 8)
+        moved = encoding[positions] @ matrix.T
         gaps = np.abs(moved - encoding[positions + offset]).max(axis=1)
-        if gaps.max() > 1e-4:
+        if gaps.max() > rounding(matrix):
             p = positions[gaps.argmax()]
             return f"for offset {offset}, M @ PE[{p}] differs from PE[{p + offset}] by {gaps.max():.4f}"
     return None
@@ -24,13 +26,15 @@ def two_moves_are_one(answer, rng):
     with np.errstate(invalid="ignore"):  # a wrong answer may hold infinities
         product = answer.call(first, 6) @ answer.call(second, 6)
     gap = np.abs(product - answer.call(first + second, 6)).max()
-    return None if gap < 1e-4 else f"M({first}) @ M({second}) differs from M({first + second}) by {gap:.4f}"
+    return (
+        None if gap < rounding(product) else f"M({first}) @ M({second}) differs from M({first + second}) by {gap:.4f}"
+    )
 
 
 def it_only_turns(answer, rng):
     matrix = answer.call(int(rng.integers(2, 20)), 6)
     gap = np.abs(matrix.T @ matrix - np.eye(6)).max()
-    return None if gap < 1e-4 else f"M.T @ M differs from the identity by {gap:.4f}, so M changes lengths"
+    return None if gap < rounding(matrix) else f"M.T @ M differs from the identity by {gap:.4f}, so M changes lengths"
 
 
 def from_angles(angles):
@@ -231,6 +235,11 @@ def by_generator(offset, d_model):
     return np.diag(np.cos(angles)) + np.diag(np.sin(angles)) @ quarter_turn
 
 
+def stored_in_half_precision(offset, d_model):
+    """Another right answer: float64 inside, rounded to float16 at the end."""
+    return block_by_block(offset, d_model).astype(np.float16)
+
+
 def in_single_precision(offset, d_model):
     """Another right answer: float32 throughout; the result is a transposed view."""
     angles = np.float32(offset) * np.float32(10000) ** (-np.arange(0, d_model, 2, dtype=np.float32) / d_model)
@@ -285,7 +294,7 @@ EXERCISE = Exercise(
         first_pair_only,
         no_off_diagonal,
     ),
-    alternatives=(block_by_block, by_matrix_power, by_generator, in_single_precision),
+    alternatives=(block_by_block, by_matrix_power, by_generator, in_single_precision, stored_in_half_precision),
     hints=(
         "Write down sin(a + b) and cos(a + b) with the addition theorems. Both are sums of sin(a) and cos(a): the "
         "factors are the numbers of a 2×2 block.",

@@ -192,6 +192,40 @@ def summed_over_the_queries(grad_output, query, key, value, mask=None):
 
 
 @misconception(
+    "row-sum-not-kept",
+    "The row's Σ g w lost its axis, so NumPy lined it up with the keys: each row met the sums of all rows, or the "
+    "shapes did not fit at all. keepdims=True keeps the axis, with length 1.",
+)
+def row_sum_not_kept(grad_output, query, key, value, mask=None):
+    weights = forward(query, key, value, mask)
+    grad_weights = grad_output @ value.swapaxes(-2, -1)
+    grad_scores = weights * (grad_weights - (weights * grad_weights).sum(axis=-1))
+    return to_inputs(grad_scores / math.sqrt(query.shape[-1]), weights, grad_output, query, key)
+
+
+@misconception(
+    "row-sum-without-its-weight",
+    "You compute w · g − Σ g w: the row's sum is subtracted after the multiplication by w. It belongs into the "
+    "bracket, w · (g − Σ g w), so that a weight of 0 gives a gradient of 0.",
+)
+def row_sum_without_its_weight(grad_output, query, key, value, mask=None):
+    weights = forward(query, key, value, mask)
+    weighted = weights * (grad_output @ value.swapaxes(-2, -1))
+    grad_scores = (weighted - weighted.sum(axis=-1, keepdims=True)) / math.sqrt(query.shape[-1])
+    return to_inputs(grad_scores, weights, grad_output, query, key)
+
+
+@misconception(
+    "sign-of-the-scores-gradient",
+    "grad_value is right, but grad_query and grad_key have the wrong sign. The gradient of the scores is "
+    "w · (g − Σ g w), not w · (Σ g w − g).",
+)
+def sign_of_the_scores_gradient(grad_output, query, key, value, mask=None):
+    grad_query, grad_key, grad_value = reference(grad_output, query, key, value, mask)
+    return -grad_query, -grad_key, grad_value
+
+
+@misconception(
     "softmax-skipped",
     "You pass the gradient of the weights straight on to query and key. Between the weights and the scores lies the "
     "softmax: its way back is w · (g − Σ g w).",
@@ -208,7 +242,10 @@ def softmax_skipped(grad_output, query, key, value, mask=None):
     "the query is the key: grad_query = grad_scores @ key, and grad_key = grad_scores transposed @ query.",
 )
 def query_and_key_swapped(grad_output, query, key, value, mask=None):
-    return reference(grad_output, key, query, value, mask)
+    weights = forward(query, key, value, mask)
+    grad_weights = grad_output @ value.swapaxes(-2, -1)
+    grad_scores = through_softmax(weights, grad_weights) / math.sqrt(query.shape[-1])
+    return grad_scores @ query, grad_scores.swapaxes(-2, -1) @ key, weights.swapaxes(-2, -1) @ grad_output
 
 
 @misconception(
@@ -457,6 +494,9 @@ EXERCISE = Exercise(
         element_by_element_and_no_scale,
         row_sum_and_scale_missing,
         summed_over_the_queries,
+        row_sum_not_kept,
+        row_sum_without_its_weight,
+        sign_of_the_scores_gradient,
         softmax_skipped,
         query_and_key_swapped,
         gradients_in_each_others_place,

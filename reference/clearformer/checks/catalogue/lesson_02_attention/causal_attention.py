@@ -103,6 +103,37 @@ def renormalised_after_masking(query, key, value):
 
 
 @misconception(
+    "zero-times-infinity",
+    "Your weights are all NaN. You multiply a triangle of ones and zeros by infinity, and 0 times infinity is not a "
+    "number, so the visible scores become NaN too. Choose instead of multiplying: np.where(visible, scores, -np.inf).",
+)
+def zero_times_infinity(query, key, value):
+    seq_len = query.shape[-2]
+    return mixed(softmax(scaled_scores(query, key) - np.triu(np.ones((seq_len, seq_len)), 1) * np.inf), value)
+
+
+@misconception(
+    "too-large-for-half-precision",
+    "Right in float32 and float64. In half precision 1e9 does not exist: it becomes infinity, and 0 times infinity is "
+    "NaN. Choose instead of multiplying: np.where(visible, scores, -np.inf).",
+)
+def too_large_for_half_precision(query, key, value):
+    future = np.triu(np.ones((query.shape[-2], query.shape[-2]), query.dtype), 1)
+    return mixed(softmax(scaled_scores(query, key) - query.dtype.type(1e9) * future), value)
+
+
+@misconception(
+    "widened-by-the-mask",
+    "The numbers are right, but float32 or float16 came in and float64 went out. np.ones makes float64 unless told "
+    "otherwise, and adding such a mask widens the scores. np.where(visible, scores, -np.inf) leaves the dtype alone.",
+)
+def widened_by_the_mask(query, key, value):
+    seq_len = query.shape[-2]
+    scores = (query / math.sqrt(query.shape[-1])) @ key.swapaxes(-2, -1)  # as in the function shown
+    return mixed(softmax(scores - 1e9 * np.triu(np.ones((seq_len, seq_len)), 1)), value)
+
+
+@misconception(
     "past-hidden",
     "You hide the past and show the future: the triangle is the wrong way up. Rows are queries, columns are keys; "
     "what lies above the diagonal comes later.",
@@ -248,6 +279,9 @@ EXERCISE = Exercise(
         future_score_zero,
         mask_after_softmax,
         renormalised_after_masking,
+        zero_times_infinity,
+        too_large_for_half_precision,
+        widened_by_the_mask,
         past_hidden,
         not_itself,
         one_step_ahead,
@@ -261,8 +295,9 @@ EXERCISE = Exercise(
         "Run the shown function on words that are one-hot vectors, and print the weights. Which weights above the "
         "diagonal are not 0, and what are their scores?",
         "Whether a key comes later depends on where it stands, not on what its score is. Make a bool triangle from "
-        "the length alone. You wrote one in this notebook.",
-        "hidden = ~causal_mask(query.shape[-2])",
+        "the length alone. You wrote one in this notebook. And what have later tokens taken before you set their "
+        "weights to 0?",
+        "scores = np.where(causal_mask(query.shape[-2]), scores, -np.inf)  # before the softmax",
     ),
     library=("torch.nn.functional.scaled_dot_product_attention",),
 )

@@ -27,8 +27,8 @@ def true_means_hidden(seq_len):
 
 @misconception(
     "transposed",
-    "Your queries run across and your keys run down, so each query sees itself and what comes after it. Rows are "
-    "queries, columns are keys: the lower triangle is True.",
+    "Your mask shows the upper triangle: each query sees itself and what comes after it. Rows are queries, columns "
+    "are keys: the lower triangle is True.",
 )
 def transposed(seq_len):
     return np.tri(seq_len, dtype=bool).T

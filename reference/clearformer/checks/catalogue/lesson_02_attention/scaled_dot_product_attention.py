@@ -118,6 +118,20 @@ def mask_after_softmax(query, key, value, mask=None):
 
 
 @misconception(
+    "renormalised-after-masking",
+    "You set the hidden weights to 0 after the softmax and divide each row by what is left. Where nothing is left, in "
+    "a fully hidden row or under a far larger hidden score, that is 0 divided by 0. Hide the scores before the "
+    "softmax, and give a row without visible keys zeros.",
+)
+def renormalised_after_masking(query, key, value, mask=None):
+    weights = softmax(scaled_scores(query, key))
+    if mask is not None:
+        weights = weights * mask
+        weights = weights / weights.sum(axis=-1, keepdims=True)
+    return weights @ value, weights
+
+
+@misconception(
     "maximum-over-hidden-keys",
     "Your softmax subtracts a maximum that was taken over the hidden keys too. Where a hidden score is far larger, "
     "every visible exponential underflows to 0, and nothing is left to share out. Hide the scores first, then take "
@@ -164,8 +178,8 @@ def mask_used_as_an_index(query, key, value, mask=None):
 
 @misconception(
     "truth-of-an-array",
-    "`if mask:` asks an array of many bools for one truth, and NumPy refuses. Ask whether there is a mask: "
-    "if mask is not None.",
+    "An `if` met an array of several bools, and NumPy refuses. To ask whether there is a mask: if mask is not None. "
+    "To use it: np.where(mask, scores, -np.inf), which also fits masks with other axes than the scores.",
 )
 def truth_of_an_array(query, key, value, mask=None):
     return mixed(scaled_scores(query, key), value, mask or None)
@@ -219,6 +233,29 @@ def finite_number_added(query, key, value, mask=None):
     if mask is not None:
         scores = scores + np.where(mask, 0.0, -1e9).astype(scores.dtype)
     return mixed(scores, value, None)
+
+
+@misconception(
+    "too-large-for-half-precision",
+    "Right in float32 and float64. In half precision −1e9 does not exist: it becomes −inf, a fully hidden row becomes "
+    "NaN, and NaN times 0 is still NaN. Use -inf, and set such a row with np.where.",
+)
+def too_large_for_half_precision(query, key, value, mask=None):
+    scores = scaled_scores(query, key)
+    if mask is None:
+        return mixed(scores, value, None)
+    weights = softmax(np.where(mask, scores, scores.dtype.type(-1e9))) * mask
+    return weights @ value, weights
+
+
+@misconception(
+    "nan-replaced-in-the-output-alone",
+    "The output of a query that may attend to nothing is zero, as asked, but its weights are NaN: 0 divided by 0. "
+    "Replace them right after the softmax, before they meet the values.",
+)
+def nan_replaced_in_the_output_alone(query, key, value, mask=None):
+    output, weights = nan_for_a_hidden_row.implementation(query, key, value, mask)
+    return np.nan_to_num(output), weights
 
 
 @misconception(
@@ -414,6 +451,7 @@ EXERCISE = Exercise(
         scaled_by_the_number_of_keys,
         softmax_over_the_queries,
         mask_after_softmax,
+        renormalised_after_masking,
         maximum_over_hidden_keys,
         mask_the_other_way_round,
         mask_ignored,
@@ -423,6 +461,8 @@ EXERCISE = Exercise(
         nan_for_a_hidden_row,
         finite_stand_in,
         finite_number_added,
+        too_large_for_half_precision,
+        nan_replaced_in_the_output_alone,
         hidden_row_only_in_the_output,
         no_maximum_subtracted,
         transposed_by_t,

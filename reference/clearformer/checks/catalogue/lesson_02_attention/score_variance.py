@@ -53,7 +53,8 @@ EXERCISE = prediction(
     points=1,
     difficulty=2,
     minutes=5,
-    asks="Set score_variance to the variance of the dot product of two random vectors of width 64.",
+    asks="Set score_variance to the variance of the dot product of two random vectors of width 64: the exact number, "
+    "not a measured one.",
     hints=(
         "The dot product is a sum of 64 products. What is the variance of one of them?",
         "A product of two independent numbers with mean 0 and variance 1 has mean 0 and variance 1·1. "

@@ -41,6 +41,16 @@ def one_maximum_for_all(x, axis=-1):
 
 
 @misconception(
+    "largest-absolute-value",
+    "You subtract the largest absolute value of each slice. Where all scores are far below 0 everything underflows. "
+    "Subtract the largest score: x.max(axis=axis, keepdims=True).",
+)
+def largest_absolute_value(x, axis=-1):
+    exponentials = np.exp(x - np.abs(x).max(axis=axis, keepdims=True))
+    return exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+
+@misconception(
     "always-last-axis",
     "You take the softmax along the last axis, whatever `axis` says. Pass `axis` on to max and to sum.",
 )
@@ -93,6 +103,15 @@ def one_sum_for_all(x, axis=-1):
 )
 def not_normalised(x, axis=-1):
     return np.exp(x - x.max(axis=axis, keepdims=True))
+
+
+@misconception(
+    "bare-exponential",
+    "You return exp(x). Divide it by its sum along `axis`, so that each slice sums to 1. And exp overflows for large "
+    "scores: subtract the largest score of each slice first.",
+)
+def bare_exponential(x, axis=-1):
+    return np.exp(x)
 
 
 @misconception(
@@ -202,12 +221,14 @@ EXERCISE = Exercise(
     misconceptions=(
         no_maximum_subtracted,
         one_maximum_for_all,
+        largest_absolute_value,
         always_last_axis,
         wrong_axis,
         axis_not_kept,
         epsilon_in_the_denominator,
         one_sum_for_all,
         not_normalised,
+        bare_exponential,
         no_exponential,
         log_softmax,
         power_of_two,
