@@ -90,9 +90,7 @@ def check_python():
 
 def is_ready(part):
     """True where part ("lab" or "test") was made from the files as they are now."""
-    if os.path.exists(HALF_MADE) or not os.path.exists(PYTHON):
-        return False
-    return read(stamp_of(part)) == fingerprint(part)
+    return os.path.exists(PYTHON) and read(stamp_of(part)) == fingerprint(part)
 
 
 def stamp_of(part):
@@ -150,6 +148,9 @@ def make(part, chosen=False):
     if not os.path.isdir(ENVIRONMENT):
         os.mkdir(ENVIRONMENT)
     write(LOG, "")
+    for name in ("lab", "test"):
+        if os.path.exists(stamp_of(name)) and not is_ready(name):
+            os.remove(stamp_of(name))  # pip is about to change what it speaks of
     with Progress(steps=3) as progress:
         progress.step("Making an empty environment" if made_with() is None else "Keeping the environment that is there")
         create_environment()

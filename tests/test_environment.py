@@ -389,6 +389,46 @@ def test_an_environment_left_half_made_is_made_anew(course, blow):
     assert list((course.folder / ".venv").glob("pip-*")) == []
 
 
+def test_the_lab_still_opens_where_only_the_tests_packages_are_half_made(course):
+    course.make("environment")
+    (course.folder / ".venv" / "half-made").touch()
+    assert course.make("environment") == (0, "")
+    assert len(course.calls()) == 1
+
+
+def test_an_update_that_failed_is_not_taken_for_the_version_before_it(course):
+    course.make("environment")
+    before = (course.folder / "constraints.txt").read_text()
+    course.write("constraints.txt", before + "another==1.0\n")
+    course.write("pip-status", "1")
+    course.make("environment")
+    course.write("constraints.txt", before)
+    (course.folder / "pip-status").unlink()
+    course.make("environment")
+    assert len(course.calls()) == 3
+
+
+def test_an_environment_that_is_ready_needs_no_other_python(course):
+    course.make("environment")
+    (course.folder / "bin").mkdir()
+    assert course.make("environment", PATH=str(course.folder / "bin")) == (0, "")
+
+
+def test_pip_gives_up_soon_without_a_network_unless_the_user_says_otherwise(course, monkeypatch):
+    module = load(course.folder / "make_environment.py")
+    for name in ("PIP_RETRIES", "PIP_TIMEOUT", "PIP_DEFAULT_TIMEOUT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_TARGET", "/elsewhere")
+    settings = module.settings_for_pip("scratch")
+    assert (settings["PIP_RETRIES"], settings["PIP_TIMEOUT"]) == ("1", "15")
+    assert "PIP_TARGET" not in settings
+    monkeypatch.setenv("PIP_RETRIES", "9")
+    monkeypatch.setenv("PIP_DEFAULT_TIMEOUT", "99")
+    settings = module.settings_for_pip("scratch")
+    assert settings["PIP_RETRIES"] == "9"
+    assert "PIP_TIMEOUT" not in settings
+
+
 # --- which Python --------------------------------------------------------------------------------------------
 
 PRETENDING = """#!/bin/sh
