@@ -10,6 +10,7 @@ from clearformer.checks.judge import SEED, case_difference, judge, observe
 
 EXERCISES = catalogue.exercises()
 SEEDS = (SEED, 0, 1)
+REFERENCE_PACKAGES = ("clearformer.numpy", "clearformer.nn")
 
 
 def each(what, of=EXERCISES):
@@ -86,11 +87,13 @@ def test_every_lesson_has_a_prediction_and_a_hunt(lesson):
     assert kinds == {"write", "predict", "hunt"}
 
 
-@pytest.mark.parametrize("exercise", EXERCISES, ids=lambda exercise: exercise.name)
+@pytest.mark.parametrize(
+    "exercise",
+    [each for each in EXERCISES if getattr(each.reference, "__module__", "").startswith(REFERENCE_PACKAGES)],
+    ids=lambda exercise: exercise.name,
+)
 def test_the_reference_itself_is_not_an_answer(exercise):
     """A learner who imports the reference is told to write it."""
-    if not getattr(exercise.reference, "__module__", "").startswith(("clearformer.numpy", "clearformer.nn")):
-        pytest.skip("this exercise's right answer is not part of the reference package")
     verdict = judge_here(exercise, exercise.reference)
     assert verdict.status == "failed"
     assert verdict.misconception == "calls-the-answer"

@@ -115,7 +115,8 @@ def case_difference(exercise, case, expected, got):
             exercise.parameters[i] if isinstance(i, int) and i < len(exercise.parameters) else f"input {i}"
             for i in sorted(got.changed - expected.changed, key=str)
         ]
-        return f"the result is right, but {' and '.join(names)} was changed in place: work on a copy"
+        were = "was" if len(names) == 1 else "were"
+        return f"the result is right, but {' and '.join(names)} {were} changed in place: work on a copy"
     return text
 
 

@@ -59,13 +59,17 @@ def variant(*, viewed="tokens", scale="d_head", merged="transposed", softmax_dim
         def split(x):
             if viewed == "heads":
                 return x.view(batch, num_heads, -1, d_head)
+            if viewed == "not transposed":
+                return x.view(batch, -1, num_heads, d_head)
             if viewed == "interleaved":
                 return x.view(batch, -1, d_head, num_heads).permute(0, 3, 1, 2)
             return x.view(batch, -1, num_heads, d_head).transpose(1, 2)
 
         query, key, value = split(query), split(key), split(value)
-        divisor = {"d_head": d_head, "d_model": d_model, "num_heads": num_heads, "none": 1}[scale]
-        scores = query @ key.transpose(-2, -1) / math.sqrt(divisor)
+        divisor = {"d_head": d_head, "d_head twice": d_head**2, "d_model": d_model, "num_heads": num_heads, "none": 1}[
+            scale
+        ]
+        scores = query @ key.transpose(-2, -1) / math.sqrt(divisors[scale])
         if mask is not None:
             scores = scores.masked_fill(hides(mask), -torch.inf)
         output = scores.softmax(dim=softmax_dim) @ value
@@ -132,6 +136,17 @@ scaled_by_the_number_of_heads = misconception(
     "You divide the scores by √num_heads. A score is a sum of d_head terms: divide by √d_head.",
 )(variant(scale="num_heads"))
 
+scaled_by_d_head = misconception(
+    "scaled-by-d-head",
+    "You divide the scores by d_head, or by √d_head twice. Divide by √d_head once.",
+)(variant(scale="d_head twice"))
+
+not_transposed = misconception(
+    "not-transposed",
+    "Each token is cut rightly now, into (batch, T, heads, d_head). What is missing is transpose(1, 2): attention "
+    "works on the last two axes, so these have to be T and d_head.",
+)(variant(viewed="not transposed"))
+
 not_scaled = misconception(
     "not-scaled",
     "You took the scale away. It belongs there: divide the scores by √d_head.",
@@ -170,6 +185,15 @@ def by_einsum(query, key, value, num_heads, mask=None):
     return torch.einsum("bhqk,bkhd->bqhd", scores.softmax(-1), value).flatten(-2)
 
 
+def scale_in_a_tensor(query, key, value, num_heads, mask=None):
+    """Another right answer: √d_head as a float32 tensor. Exact, because no case has a d_head whose root is not."""
+    query, key, value = (x.unflatten(-1, (num_heads, -1)).transpose(1, 2) for x in (query, key, value))
+    scores = query @ key.mT / torch.sqrt(torch.tensor(query.shape[-1]))
+    if mask is not None:
+        scores = scores.masked_fill(~mask, float("-inf"))
+    return (torch.softmax(scores, dim=-1) @ value).transpose(1, 2).flatten(-2)
+
+
 def drawn(query, key=None, *, num_heads, mask=None, dtype=torch.float64):
     """A case's draw: three different tensors; `key` is the shape of key and value where it is another."""
 
@@ -196,22 +220,22 @@ EXERCISE = Exercise(
     returns=("output",),
     cases=(
         Case("one head", drawn((1, 3, 4), num_heads=1), "this worked before", ask=output_and_gradients),
-        Case("two heads, three tokens", drawn((1, 3, 4), num_heads=2), ask=output_and_gradients),
-        Case("two tokens look at four", drawn((2, 2, 6), (2, 4, 6), num_heads=3), ask=output_and_gradients),
+        Case("two heads, three tokens", drawn((1, 3, 8), num_heads=2), ask=output_and_gradients),
+        Case("two tokens look at four", drawn((2, 2, 12), (2, 4, 12), num_heads=3), ask=output_and_gradients),
         Case(
             "batch, heads and tokens alike",
-            drawn((2, 2, 4), num_heads=2),
+            drawn((2, 2, 8), num_heads=2),
             "shapes fit that should not",
             ask=output_and_gradients,
         ),
-        Case("no looking ahead", drawn((1, 4, 4), num_heads=2, mask=CAUSAL), ask=output_and_gradients),
+        Case("no looking ahead", drawn((1, 4, 8), num_heads=2, mask=CAUSAL), ask=output_and_gradients),
         Case(
             "padding, one mask for all heads",
-            drawn((2, 4, 6), num_heads=3, mask=PADDED),
+            drawn((2, 4, 12), num_heads=3, mask=PADDED),
             "the mask is (batch, 1, 1, T_k)",
             ask=output_and_gradients,
         ),
-        Case("single precision", drawn((2, 3, 4), num_heads=2, dtype=torch.float32)),
+        Case("single precision", drawn((2, 3, 8), num_heads=2, dtype=torch.float32)),
     ),
     properties=(
         Property("later tokens change nothing where the mask hides them", the_future_changes_nothing),
@@ -227,11 +251,13 @@ EXERCISE = Exercise(
         view_after_transpose,
         interleaved,
         scaled_by_the_number_of_heads,
+        scaled_by_d_head,
+        not_transposed,
         not_scaled,
         softmax_over_queries,
         mask_inverted,
     ),
-    alternatives=(head_by_head, by_einsum),
+    alternatives=(head_by_head, by_einsum, scale_in_a_tensor),
     hints=(
         "With one head there is nothing to see, so look at the lines where num_heads matters. Put a small tensor of "
         "integers through each of them and print it.",

@@ -73,6 +73,15 @@ def heads_behind_each_other(x):
 
 
 @misconception(
+    "batch-taken-for-heads",
+    "You joined along the first axis as if it held the heads. For one sentence that is right. With a batch in front "
+    "the heads are axis -3: swap axes -3 and -2, then reshape.",
+)
+def batch_taken_for_heads(x):
+    return np.concatenate(x, axis=-1)
+
+
+@misconception(
     "all-axes-reversed",
     "`.T` turns all axes around, the last ones too. Swap two axes alone: x.swapaxes(-3, -2).",
 )
@@ -154,6 +163,7 @@ EXERCISE = Exercise(
         heads_averaged,
         columns_interleaved,
         heads_behind_each_other,
+        batch_taken_for_heads,
         all_axes_reversed,
         only_with_a_batch,
         only_without_a_batch,

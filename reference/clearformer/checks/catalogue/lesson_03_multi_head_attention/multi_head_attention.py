@@ -144,6 +144,12 @@ MISCONCEPTIONS = (
         "divide by √d_head. query.shape[-1] after the split is the number you need.",
     ),
     Misconception(
+        "scaled-by-d-head",
+        variant(scores=lambda query, key, d_model: query @ key.swapaxes(-2, -1) / query.shape[-1]),
+        "You divide the scores by d_head, or by √d_head twice (scaled_dot_product_attention does it for you). "
+        "Divide by √d_head once.",
+    ),
+    Misconception(
         "not-scaled",
         variant(scores=lambda query, key, d_model: query @ key.swapaxes(-2, -1)),
         "Your scores are not scaled. Divide them by √d_head before the softmax.",

@@ -129,7 +129,7 @@ def same_and_other_seeds(answer, call):
 
 
 def hidden_tokens_change_nothing(answer, rng):
-    call = drawn((1, 4, 4), num_heads=2, mask=causal(4))(rng)
+    call = drawn((1, 4, 8), num_heads=2, mask=causal(4))(rng)
     module = made(answer, call)
     x = call.kwargs["query"]
     later = x.clone()
@@ -140,7 +140,7 @@ def hidden_tokens_change_nothing(answer, rng):
 
 
 def sentences_do_not_mix(answer, rng):
-    call = drawn((3, 2, 4), num_heads=2)(rng)
+    call = drawn((3, 2, 8), num_heads=2)(rng)
     module = made(answer, call)
     together = module.call(*call.inputs())
     alone = module.call(*(x[1:2] for x in call.inputs()))
@@ -181,22 +181,22 @@ def drawn(query, key=None, *, num_heads, mask=None, dtype=torch.float64, **setti
 
 def one_mask_a_sentence(rng):
     mask = torch.tensor([[[1, 0, 1], [1, 1, 0]], [[0, 1, 1], [1, 0, 1]]]).bool()
-    return drawn((2, 2, 4), (2, 3, 4), num_heads=2, mask=mask[:, None])(rng)
+    return drawn((2, 2, 8), (2, 3, 8), num_heads=2, mask=mask[:, None])(rng)
 
 
 def a_hidden_row(rng):
     mask = torch.tensor([[1, 0, 1], [0, 0, 0]]).bool()
-    return drawn((1, 2, 4), (1, 3, 4), num_heads=2, mask=mask)(rng)
+    return drawn((1, 2, 8), (1, 3, 8), num_heads=2, mask=mask)(rng)
 
 
 def a_hidden_key_with_a_large_score(rng):
-    call = drawn((1, 2, 4), (1, 3, 4), num_heads=2, mask=torch.tensor([1, 1, 0]).bool().expand(2, 3))(rng)
+    call = drawn((1, 2, 8), (1, 3, 8), num_heads=2, mask=torch.tensor([1, 1, 0]).bool().expand(2, 3))(rng)
     call.kwargs["key"][:, 2] *= 1000.0
     return call
 
 
 def not_contiguous(rng):
-    call = drawn((2, 3, 4), num_heads=2)(rng)
+    call = drawn((2, 3, 8), num_heads=2)(rng)
     view = call.kwargs["query"].transpose(1, 2).contiguous().transpose(1, 2)
     call.kwargs |= {"query": view, "key": view, "value": view}
     return call
@@ -294,26 +294,26 @@ EXERCISE = Exercise(
             "every projection has weights of its own",
             ask=outputs_and_gradients,
         ),
-        Case("two heads, three tokens", drawn((1, 3, 4), num_heads=2), ask=outputs_and_gradients),
+        Case("two heads, three tokens", drawn((1, 3, 8), num_heads=2), ask=outputs_and_gradients),
         Case(
             "query, key and value are three tensors, T_q ≠ T_k",
-            drawn((2, 2, 6), (2, 4, 6), num_heads=3),
+            drawn((2, 2, 12), (2, 4, 12), num_heads=3),
             ask=outputs_and_gradients,
         ),
         Case(
             "batch, heads and tokens alike",
-            drawn((2, 2, 4), (2, 2, 4), num_heads=2),
+            drawn((2, 2, 8), (2, 2, 8), num_heads=2),
             "shapes fit that should not",
             ask=outputs_and_gradients,
         ),
         Case(
             "a mask (T_q, T_k): no looking ahead",
-            drawn((1, 3, 4), num_heads=2, mask=causal(3)),
+            drawn((1, 3, 8), num_heads=2, mask=causal(3)),
             ask=outputs_and_gradients,
         ),
         Case(
             "a mask (batch, 1, 1, T_k): padding",
-            drawn((2, 4, 6), num_heads=3, mask=PADDED),
+            drawn((2, 4, 12), num_heads=3, mask=PADDED),
             "one axis of the mask stands for all heads",
             ask=outputs_and_gradients,
         ),
@@ -330,7 +330,7 @@ EXERCISE = Exercise(
             ask=outputs_and_gradients,
         ),
         Case("a hidden key with a large score", a_hidden_key_with_a_large_score, ask=outputs_and_gradients),
-        Case("two objects at once", drawn((2, 3, 4), num_heads=2), "each has its own weights", ask=two_objects),
+        Case("two objects at once", drawn((2, 3, 8), num_heads=2), "each has its own weights", ask=two_objects),
         Case(
             "dropout=0.25: what happens to the weights",
             that_shows_its_weights,
@@ -339,21 +339,21 @@ EXERCISE = Exercise(
         ),
         Case(
             "dropout=0.5: training and evaluation",
-            drawn((2, 3, 4), num_heads=2, dropout=0.5),
+            drawn((2, 3, 8), num_heads=2, dropout=0.5),
             "training drops anew in each call, evaluation never",
             ask=same_and_other_seeds,
         ),
         Case(
             "dropout=0.5, in evaluation",
-            drawn((2, 3, 4), num_heads=2, dropout=0.5),
+            drawn((2, 3, 8), num_heads=2, dropout=0.5),
             ask=outputs_in_evaluation,
         ),
         Case(
             "half precision",
-            drawn((1, 3, 4), num_heads=2, mask=causal(3), dtype=torch.float16),
+            drawn((1, 3, 8), num_heads=2, mask=causal(3), dtype=torch.float16),
             ask=output_alone,
         ),
-        Case("single precision", drawn((2, 3, 4), num_heads=2, dtype=torch.float32), ask=output_alone),
+        Case("single precision", drawn((2, 3, 8), num_heads=2, dtype=torch.float32), ask=output_alone),
         Case("a transposed view", not_contiguous, "not contiguous in memory", ask=output_alone),
         Case(
             "three heads for a width of 4",

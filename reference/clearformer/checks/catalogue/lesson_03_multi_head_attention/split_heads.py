@@ -55,6 +55,17 @@ def count_and_width_mixed_up(x, num_heads):
 
 
 @misconception(
+    "axes-counted-from-the-front",
+    "You count the axes from the front, which fits a batch (batch, T, d_model) alone. Count from the end: "
+    "swapaxes(-3, -2).",
+)
+def axes_counted_from_the_front(x, num_heads):
+    if x.shape[-1] % num_heads:
+        raise ValueError("num_heads must divide d_model")
+    return not_transposed.implementation(x, num_heads).swapaxes(1, 2)
+
+
+@misconception(
     "wrong-axes-swapped",
     "After the reshape you swapped the last two axes, heads and d_head. Swap T and heads: axes -3 and -2.",
 )
@@ -183,6 +194,7 @@ EXERCISE = Exercise(
         not_transposed,
         columns_interleaved,
         count_and_width_mixed_up,
+        axes_counted_from_the_front,
         wrong_axes_swapped,
         all_axes_reversed,
         heads_before_the_batch,

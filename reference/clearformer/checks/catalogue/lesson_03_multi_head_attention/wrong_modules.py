@@ -126,6 +126,25 @@ class ScaledByDModel(Plain):
         return query @ key.transpose(-2, -1) / math.sqrt(self.d_model)
 
 
+@misconception(
+    "scaled-by-d-head",
+    "You divide the scores by d_head, or by √d_head twice. Divide by √d_head once.",
+)
+class ScaledByDHead(Plain):
+    def scores(self, query, key):
+        return query @ key.transpose(-2, -1) / self.d_head
+
+
+@misconception(
+    "not-transposed",
+    "Each token is cut rightly, into (batch, T, heads, d_head). What is missing is transpose(1, 2): attention works on "
+    "the last two axes, so these have to be T and d_head.",
+)
+class NotTransposed(Plain):
+    def split(self, x):
+        return x.view(x.shape[0], x.shape[1], self.num_heads, self.d_head)
+
+
 @misconception("not-scaled", "Your scores are not scaled. Divide them by √d_head before the softmax.")
 class NotScaled(Plain):
     def scores(self, query, key):
@@ -258,6 +277,19 @@ class NanInTheGradients(Plain):
         if mask is not None:
             scores = scores + torch.zeros_like(mask, dtype=scores.dtype).masked_fill(~mask, -torch.inf)
         return scores.softmax(dim=-1).nan_to_num(0.0)
+
+
+@misconception(
+    "nan-removed-after-the-mix",
+    "Your outputs are right, but by then the NaN weights have met the values, and the gradient of value is NaN. "
+    "nan_to_num(0.0) belongs right after the softmax.",
+)
+class NanRemovedAfterTheMix(Plain):
+    def weights(self, scores, mask):
+        return (scores if mask is None else scores.masked_fill(~mask, -torch.inf)).softmax(dim=-1)
+
+    def merge(self, heads):
+        return super().merge(heads.nan_to_num(0.0))
 
 
 @misconception(
@@ -504,6 +536,8 @@ WRONG_MODULES = (
     ViewAfterTranspose,
     ColumnsInterleaved,
     ScaledByDModel,
+    ScaledByDHead,
+    NotTransposed,
     NotScaled,
     NoOutputProjection,
     SameProjectionForKeyAndValue,
@@ -518,6 +552,7 @@ WRONG_MODULES = (
     FiniteStandIn,
     NanInAHiddenRow,
     NanInTheGradients,
+    NanRemovedAfterTheMix,
     HiddenRowWithoutTheBias,
     HeadsAxisAdded,
     MaskWithoutHeadsAxis,
