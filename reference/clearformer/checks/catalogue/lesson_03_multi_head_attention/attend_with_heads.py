@@ -66,9 +66,7 @@ def variant(*, viewed="tokens", scale="d_head", merged="transposed", softmax_dim
             return x.view(batch, -1, num_heads, d_head).transpose(1, 2)
 
         query, key, value = split(query), split(key), split(value)
-        divisor = {"d_head": d_head, "d_head twice": d_head**2, "d_model": d_model, "num_heads": num_heads, "none": 1}[
-            scale
-        ]
+        divisors = {"d_head": d_head, "d_head twice": d_head**2, "d_model": d_model, "num_heads": num_heads, "none": 1}
         scores = query @ key.transpose(-2, -1) / math.sqrt(divisors[scale])
         if mask is not None:
             scores = scores.masked_fill(hides(mask), -torch.inf)
