@@ -1,7 +1,7 @@
 # The course's commands. `make` lists them. Works with GNU make 3.81 and later.
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test exercises notebooks clean environment test-environment
+.PHONY: help lab test bench exercises notebooks clean environment test-environment
 
 # A Python of your own choice: make lab PYTHON=/path/to/python3
 PYTHON ?=
@@ -37,6 +37,9 @@ test: test-environment ## run everything: code, notebooks, browser
 	.venv/bin/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks solutions
 	.venv/bin/python -m pytest tests -m browser
+
+bench: test-environment ## measure again what benchmarks/results/ holds
+	.venv/bin/python benchmarks/check_speed.py --out benchmarks/results/check_speed.json
 
 exercises: test-environment ## make exercises/ from solutions/
 	.venv/bin/python -m clearformer.authoring.handout solutions exercises

@@ -13,6 +13,7 @@ import os
 import platform
 import statistics
 import tempfile
+from importlib import metadata
 from pathlib import Path
 
 from jupyter_client.manager import start_new_kernel
@@ -26,6 +27,9 @@ import numpy as np
 from clearformer import check
 from clearformer.checks import catalogue
 from clearformer.checks.feedback import CheckFailed
+
+# Many known wrong answers are written with the reference; without this their check would end at its first call.
+catalogue.modules_not_yet_built = lambda lesson: ("clearformer.of_another_lesson",)
 
 def timed(target, name):
     began = time.perf_counter()
@@ -101,8 +105,10 @@ def main():
     print(f"{'all':32} {together}")
     if options.out:
         machine = {"processor": platform.machine(), "cores": os.cpu_count(), "system": platform.platform()}
-        versions = {"python": platform.python_version()}
-        report = {"machine": machine, "versions": versions, "all": together, "exercises": exercises}
+        packages = ("numpy", "torch", "ipykernel")
+        versions = {"python": platform.python_version()} | {name: metadata.version(name) for name in packages}
+        command = "python benchmarks/check_speed.py"
+        report = {"command": command, "machine": machine, "versions": versions, "all": together, "exercises": exercises}
         options.out.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
 
 
