@@ -17,7 +17,7 @@ _hints_given: dict[str, int] = {}
 
 def judge_here(exercise, target, seed=SEED):
     """The verdict on `target`, an object of this process, as a learner's answer to `exercise`."""
-    answer = InProcessAnswer(target, exercise.library, catalogue.modules_not_yet_built(exercise.lesson))
+    answer = InProcessAnswer(target, exercise.forbidden, catalogue.modules_not_yet_built(exercise.lesson))
     return judge(exercise, answer, seed)
 
 

@@ -97,7 +97,7 @@ class Exercise:
     cases          smallest first: the first failing one is shown
     properties, misconceptions, alternatives (other right answers)
     hints          three steps: an idea, a plan, the line that matters
-    library        dotted names of calls that would answer it and may not be used
+    forbidden      dotted names of calls that would answer it and may not be used
     any_float      True where any float dtype is a right dtype for the output
     """
 
@@ -115,7 +115,7 @@ class Exercise:
     properties: tuple[Property, ...] = ()
     misconceptions: tuple[Misconception, ...] = ()
     alternatives: tuple[Any, ...] = ()
-    library: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
     any_float: bool = False
     parameters: tuple[str, ...] = field(default=())
 

@@ -521,7 +521,7 @@ EXERCISE = Exercise(
         "grad_key.",
         "grad_scores = weights * (grad_weights - (grad_weights * weights).sum(axis=-1, keepdims=True))",
     ),
-    library=(
+    forbidden=(
         "torch.autograd.grad",
         "torch.autograd.backward",
         "torch.Tensor.backward",

@@ -299,5 +299,5 @@ EXERCISE = Exercise(
         "weights to 0?",
         "scores = np.where(causal_mask(query.shape[-2]), scores, -np.inf)  # before the softmax",
     ),
-    library=("torch.nn.functional.scaled_dot_product_attention",),
+    forbidden=("torch.nn.functional.scaled_dot_product_attention",),
 )

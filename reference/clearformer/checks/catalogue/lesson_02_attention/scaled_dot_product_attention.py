@@ -479,5 +479,5 @@ EXERCISE = Exercise(
         "-inf; softmax over the last axis, then zeros for the rows that may see nothing; weights times value.",
         "scores = query @ key.swapaxes(-2, -1) / math.sqrt(query.shape[-1])",
     ),
-    library=("torch.nn.functional.scaled_dot_product_attention",),
+    forbidden=("torch.nn.functional.scaled_dot_product_attention",),
 )

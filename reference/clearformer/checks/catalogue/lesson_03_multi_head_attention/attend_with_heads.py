@@ -263,7 +263,7 @@ EXERCISE = Exercise(
         "of a number that is not the width of what was multiplied.",
         "x.view(batch, -1, num_heads, d_head).transpose(1, 2), and math.sqrt(d_head)",
     ),
-    library=(
+    forbidden=(
         "torch.nn.MultiheadAttention",
         "torch.nn.functional.multi_head_attention_forward",
         "torch.nn.functional.scaled_dot_product_attention",

@@ -377,7 +377,7 @@ EXERCISE = Exercise(
         "that sees nothing becomes zero by nan_to_num(0.0) after the softmax. nn.Dropout stands right after that.",
         "weights = self.dropout(scores.masked_fill(~mask, -torch.inf).softmax(dim=-1).nan_to_num(0.0))",
     ),
-    library=(
+    forbidden=(
         "torch.nn.MultiheadAttention",
         "torch.nn.functional.multi_head_attention_forward",
         "torch.nn.functional.scaled_dot_product_attention",
