@@ -162,6 +162,40 @@ def test_a_prediction_that_is_not_made_is_unanswered(nothing):
     assert judge_here(NUMBER, nothing).status == "unanswered"
 
 
+def test_the_finished_answer_and_another_function_of_its_lesson_are_told_apart():
+    from clearformer import nn, numpy
+
+    finished = judge_here(SOFTMAX, numpy.softmax)
+    assert finished.message.startswith("Your code calls clearformer.numpy.attention.softmax. That call already is")
+    module = judge_here(catalogue.find("MultiHeadAttention"), nn.MultiHeadAttention)
+    assert module.message.startswith(
+        "Your code calls clearformer.nn.attention.MultiHeadAttention. That call already is"
+    )
+    other = judge_here(SOFTMAX, lambda x, axis=-1: numpy.masked_softmax(x, None))
+    assert "clearformer.numpy.attention.masked_softmax, which is built in this lesson or a later one" in other.message
+    assert {each.points for each in (finished, module, other)} == {0}
+
+
+def test_the_finished_answer_kept_for_the_laws_alone_is_noticed():
+    from clearformer.numpy import softmax
+
+    def sly(x, axis=-1):
+        exponentials = np.exp(x - x.max(axis=axis, keepdims=True))
+        return softmax(x) if x.shape == (3, 4, 5) else exponentials / exponentials.sum(axis=axis, keepdims=True)
+
+    verdict = judge_here(SOFTMAX, sly)
+    assert (verdict.status, verdict.points) == ("failed", 0)
+    assert "That call already is the answer" in verdict.message
+
+
+def test_a_reader_who_lets_numpy_stop_at_underflow_can_still_check():
+    attention = catalogue.find("scaled_dot_product_attention")
+    with np.errstate(all="raise"):
+        verdict = judge_here(attention, attention.alternatives[0])
+        assert np.geterr()["under"] == "raise"
+    assert verdict.status == "passed", verdict.message
+
+
 def test_two_judgements_say_the_same():
     wrong = SOFTMAX.misconceptions[3].implementation
     one, other = (judge_here(SOFTMAX, wrong) for _ in range(2))

@@ -60,7 +60,7 @@ class Guard:
             if name is None and frame.f_globals.get("__name__") in self._modules:
                 if frame.f_code.co_name == "<module>":  # importing is allowed, calling is not
                     return
-                name = f"{frame.f_globals['__name__']}.{frame.f_code.co_name}"
+                name = f"{frame.f_globals['__name__']}.{frame.f_code.co_qualname}".removesuffix(".__init__")
         elif event == "c_call":
             name = self._builtins.get(id(argument))
             if name is None and self._methods:

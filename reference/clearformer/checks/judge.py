@@ -177,7 +177,7 @@ def _unanswered(exercise, error):
 
 
 def _forbidden(exercise, name):
-    if name.startswith("clearformer.") and name.split(".")[-1] not in (exercise.name, exercise.name.lower()):
+    if name.startswith("clearformer.") and name.split(".")[-1] != exercise.name:
         return (
             f"Your code calls {name}, which is built in this lesson or a later one. Use your own function from this "
             "notebook instead, or write the step out."
@@ -277,6 +277,7 @@ def _broken_properties(exercise, answer, seed):
             text = law.broken_by(answer, seed)
         except AnswerError as error:
             text = f"{error.kind}: {error.text}" + (f"\nin {error.where}" if error.where else "")
+            text = _forbidden(exercise, error.forbidden) if error.forbidden else text
         except Exception as error:
             text = f"{type(error).__name__}: the result cannot be used: {error}"
         if text:
