@@ -149,7 +149,9 @@ class _InProcess:
             except NotImplementedError as error:
                 text = str(error).strip().split("\n")[0]
                 raise AnswerError("NotImplementedError", text, _line_of_code(error), unanswered=_stub(error)) from None
-            except (Exception, SystemExit, ForbiddenCall) as error:
+            except ForbiddenCall as error:
+                raise AnswerError("ForbiddenCall", "", forbidden=self._guard.called or error.name) from None
+            except (Exception, SystemExit) as error:
                 if not self._guard.called:
                     text = str(error).strip().split("\n")[0]
                     raise AnswerError(type(error).__name__, text, _line_of_code(error)) from None

@@ -7,7 +7,11 @@ import sys
 
 
 class ForbiddenCall(BaseException):
-    """Not an Exception, so that a bare ``except Exception`` in an answer does not hide it."""
+    """Not an Exception, so that an ``except Exception`` in an answer does not hide it. name: what was called."""
+
+    def __init__(self, name):
+        super().__init__(f"{name}: write this one yourself")
+        self.name = name
 
 
 def _resolve(name):

@@ -66,22 +66,32 @@ class Notebook:
 
 def read_notebook(path):
     """The Notebook in the file at `path`, of format 3 or 4. NotebookError where it cannot be checked."""
-    document = _document(Path(path))
+    return notebook_from(_content(Path(path)))
+
+
+def notebook_from(content):
+    """The Notebook that these bytes are, as `read_notebook`."""
+    document = _document(content)
     cells = tuple(_cell(number, raw) for number, raw in enumerate(_raw_cells(document), 1))
     return Notebook(cells, _exercises(document, cells))
 
 
-def _document(path):
+def _content(path):
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        return path.read_bytes()
     except FileNotFoundError:
         raise NotebookError("There is no such file.") from None
-    except (OSError, ValueError) as error:  # ValueError: a name with a null byte, or bytes that are not text
+    except (OSError, ValueError) as error:  # ValueError: a name with a null byte
         if path.is_dir():
             raise NotebookError("This is a folder. Name the notebook in it, a file that ends in .ipynb.") from None
-        if isinstance(error, UnicodeDecodeError):
-            raise NotebookError("Not a notebook: the file is not text.") from None
         raise NotebookError(f"The file cannot be read ({getattr(error, 'strerror', None) or error}).") from None
+
+
+def _document(content):
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise NotebookError("Not a notebook: the file is not text.") from None
     if not text.strip():
         raise NotebookError("The file is empty.")
     try:
