@@ -15,6 +15,13 @@ def triple(rng, leading=(), queries=3, keys=4, d_k=4, d_v=5, size=1.0, dtype=np.
     return query.astype(dtype), key.astype(dtype), value.astype(dtype)
 
 
+def large_scores(rng):
+    """As `triple`, with scores in the thousands; that of the first query and key is so for every seed."""
+    query, key, value = triple(rng, size=60.0)
+    query[0] = key[0] = 60.0
+    return query, key, value
+
+
 def one_key_far_ahead(rng, row, queries=3, keys=4):
     """As `triple`, but the key at `row` scores thousands above the others for every query."""
     query, key, value = triple(rng, queries=queries, keys=keys)

@@ -7,6 +7,7 @@ import numpy as np
 from clearformer.checks.catalogue.lesson_02_attention.inputs import (
     PADDING,
     WITH_A_HIDDEN_ROW,
+    large_scores,
     one_key_far_ahead,
     triple,
 )
@@ -425,7 +426,7 @@ EXERCISE = Exercise(
             "its weights and its output are zero",
         ),
         Case("no query may attend to anything", lambda rng: Call(*triple(rng), np.zeros((3, 4), dtype=bool))),
-        Case("large scores", lambda rng: Call(*triple(rng, size=60.0)), "exp of 1000 is too large for a float64"),
+        Case("large scores", lambda rng: Call(*large_scores(rng)), "exp of 1000 is too large for a float64"),
         Case(
             "a hidden key with a far larger score",
             lambda rng: Call(*one_key_far_ahead(rng, row=1), np.array([[True, False, True, True]])),
