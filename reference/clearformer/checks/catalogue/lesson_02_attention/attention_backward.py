@@ -469,7 +469,11 @@ EXERCISE = Exercise(
             "its gradient is zero, and it adds nothing to the others",
         ),
         Case("no query may attend to anything", lambda rng: call(rng, mask=np.zeros((3, 4), dtype=bool))),
-        Case("large scores", lambda rng: Call(rng.normal(size=(3, 5)), *large_scores(rng)), "exp of 1000 is too large for a float64"),
+        Case(
+            "large scores",
+            lambda rng: Call(rng.normal(size=(3, 5)), *large_scores(rng)),
+            "exp of 1000 is too large for a float64",
+        ),
         Case("a hidden key with a far larger score", hidden_far_ahead),
         Case("single precision", lambda rng: call(rng, dtype=np.float32)),
         Case(
