@@ -1,7 +1,7 @@
 # The course's commands. `make` lists them. Works with GNU make 3.81 and later.
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench exercises notebooks clean environment test-environment
+.PHONY: help lab test bench bench-grading exercises notebooks clean environment test-environment
 
 # A Python of your own choice: make lab PYTHON=/path/to/python3
 PYTHON ?=
@@ -25,7 +25,7 @@ make_environment = \
 	exit 1
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 lab: environment ## open the course in JupyterLab; makes the environment the first time
 	@.venv/bin/python -m clearformer.cli lab $(LAB_ARGS)
@@ -40,6 +40,9 @@ test: test-environment ## run everything: code, notebooks, browser
 
 bench: test-environment ## measure again what benchmarks/results/ holds
 	.venv/bin/python benchmarks/check_speed.py --out benchmarks/results/check_speed.json
+
+bench-grading: test-environment ## time the grading of a class, against nbgrader
+	.venv/bin/python benchmarks/grading_speed.py --out benchmarks/results/grading_speed.json
 
 exercises: test-environment ## make exercises/ from solutions/
 	.venv/bin/python -m clearformer.authoring.handout solutions exercises

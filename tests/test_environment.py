@@ -82,7 +82,17 @@ def test_what_is_installed_is_what_is_pinned():
 
 
 def test_the_lessons_bring_in_nothing_that_only_tests_and_benchmarks_need():
-    others = {"transformers", "peft", "nbgrader", "playwright", "hypothesis", "jupytext", "ruff", "pytest-xdist"}
+    others = {
+        "transformers",
+        "peft",
+        "nbgrader",
+        "playwright",
+        "hypothesis",
+        "jupytext",
+        "ruff",
+        "pytest-xdist",
+        "distributed",
+    }
     assert closure(LESSONS) & others == set()
 
 

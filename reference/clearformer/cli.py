@@ -76,6 +76,73 @@ def check(
     raise typer.Exit(check_notebooks(notebooks, deadline, json_file))
 
 
+@app.command()
+def grade(
+    submissions: Annotated[
+        Path | None,
+        typer.Argument(help="A notebook, a folder of notebooks, or a folder per student.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the reports go.", show_default=False)
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes that grade; one per processor without this.")
+    ] = None,
+    deadline: Annotated[
+        float,
+        typer.Option(min=0.1, metavar="SECONDS", help="For one cell or one check. A notebook may take 5 times that."),
+    ] = 10.0,
+    scheduler: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Grade on a Dask cluster: tcp://host:8786.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with what the folder holds already.")] = False,
+    sandbox: Annotated[
+        str, typer.Option(metavar="LEVEL", help="full; none: no protection; show: say what there is here, and end.")
+    ] = "full",
+):
+    """Grade the notebooks of a class, of people you do not know.
+
+    Each notebook runs in a sandbox: no network, no files but its own, no other
+    programs. It never gets to see a check or an answer: the verdict is reached
+    outside, in another process. Where this machine cannot isolate, nothing is
+    run: clearformer grade --sandbox show says what is missing.
+
+    The folder then holds index.html for people, with a page for each student;
+    report.json, report.csv, grades.csv, junit.xml and Gradescope's results.json
+    for programs. Ctrl-C loses no finished result: --resume goes on.
+
+    Example: clearformer grade submitted --out report --jobs 2
+
+    Exit status: 0, every notebook was graded, whatever its points; 2, some
+    could not be graded, or nothing was run; 130, stopped by Ctrl-C.
+    """
+    from clearformer.grading.classroom.command import run
+
+    raise typer.Exit(run(submissions, out, jobs, deadline, scheduler, resume, sandbox))
+
+
+@app.command(name="new-exercise")
+def new_exercise(
+    name: Annotated[str, typer.Argument(help="The function to write, or the variable to predict.", show_default=False)],
+    lesson: Annotated[str, typer.Option(metavar="LESSON", help="For example 02_attention.", show_default=False)],
+    kind: Annotated[str, typer.Option(help="write, predict or hunt.")] = "write",
+    course: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="The course's folder, where it is not found by itself.")
+    ] = None,
+):
+    """Add an exercise to a lesson: a small one that works, to be changed into yours.
+
+    Writes its file in the catalogue, lists it, and adds task, answer and check
+    to the lesson's solutions. Then it says what to change and how to try it.
+    docs/new_exercise.md goes through it step by step.
+
+    Example: clearformer new-exercise cosine_similarity --lesson 02_attention
+    """
+    from clearformer.authoring.new_exercise import command
+
+    raise typer.Exit(command(name, lesson, kind, course))
+
+
 def main():
     app()
 

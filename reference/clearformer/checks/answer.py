@@ -5,9 +5,14 @@ runs in this process (a notebook) or in a child behind a pipe (grading). Every a
 
     call(*args, **kwargs)             the returned value
     call_with_gradients(args, grad_output, kwargs)   the value, and the gradient of each array in args
+    call_watched(args, grad_output, kwargs)          the same, and what happened on the way
     value()                           the variable itself, for predictions
-    make(*args, **kwargs)             a module answer: `parameters`, `load`, `call`,
-                                      `call_with_gradients` (also the parameters'), `train`, `eval`, `to`
+    make(*args, **kwargs)             an answer of its own: the object that the call returns. It has all of these, and
+                                      of a module also `parameters`, `trainable`, `load`, `train`, `eval`, `to`
+    method(name, *args, **kwargs)     what a method of it returns
+    attribute(name)                   a dotted attribute's value; part(name): the same as an answer of its own
+    given(layer)                      an answer of its own: what `layer`, a Given, has become
+    is_same(other)                    is it the very object that `other`, an answer or a Given, is?
     seed(number)                      set the random state that the answer's code sees
 
 and collects, over all that it was asked,
@@ -16,13 +21,12 @@ and collects, over all that it was asked,
     printed       what the code printed, cut to a few lines' worth
 
 Code that raises comes back as `AnswerError`. Values are NumPy arrays, tensors, numbers, strings, None,
-and tuples, lists and dicts of these.
+and tuples, lists and dicts of these. Arguments may also hold what clearformer.checks.given describes.
 """
 
 from __future__ import annotations
 
 import contextlib
-import copy
 import dis
 import io
 import traceback
@@ -31,16 +35,19 @@ import warnings
 import numpy as np
 
 from clearformer.checks.compare import is_tensor, kind_of
+from clearformer.checks.given import CalledTooOften, Given, Workshop, labelled, plain, too_often
 from clearformer.checks.guard import ForbiddenCall, Guard
 
 PRINTED_LIMIT = 2000  # characters
+NAME_LIMIT, TEXT_LIMIT = 100, 500  # characters of an exception's class name and of its text
+OWN_FILES = ("/clearformer/checks/", "/clearformer/grading/")
 
 
 class AnswerError(Exception):
     """The answer's own code failed.
 
-    kind: the exception's class name, or ParameterNames, NoModule, NoTensor where nothing was raised and the
-    check cannot go on; text: its message; where: the line of code, or "";
+    kind: the exception's class name, or ParameterNames, NoModule, NoTensor, TooManyCalls where nothing was raised and
+    the check cannot go on; text: its message; where: the line of code, or "";
     unanswered: name of the function that is still a stub, or ""; forbidden: a call that answers the
     exercise and was used, or "".
     """
@@ -73,7 +80,9 @@ def _copies(value):
         return np.array(value)
     if is_tensor(value):
         return value.detach().clone()
-    return copy.deepcopy(value) if isinstance(value, (list, dict)) else value
+    if isinstance(value, list):
+        return [*map(_copies, value)]
+    return {key: _copies(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
 def _same(before, after):
@@ -91,15 +100,17 @@ def _same(before, after):
     return not isinstance(before, (int, float, str)) or before == after
 
 
-def _plain(value):
-    """A copy that later calls cannot change; gradients' history is left behind."""
-    if isinstance(value, tuple):
-        return tuple(_plain(item) for item in value)
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    return _copies(value)
+def _put_back(before, value):
+    """Make an argument again what it was: the next question shall not depend on what this one did to it."""
+    if isinstance(value, np.ndarray) and value.shape == before.shape:
+        value[...] = before
+    elif is_tensor(value) and value.shape == before.shape:
+        value.data.copy_(before)
+    elif isinstance(value, list):
+        value[:] = before
+    elif isinstance(value, dict):
+        value.clear()
+        value.update(before)
 
 
 def _line_of_code(error):
@@ -107,9 +118,18 @@ def _line_of_code(error):
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)
-        if "site-packages" not in frame.filename and "/clearformer/checks/" not in frame.filename.replace("\\", "/")
+        if "site-packages" not in frame.filename
+        and not any(own in frame.filename.replace("\\", "/") for own in OWN_FILES)
     ]
-    return f"line {own[-1].lineno}: {own[-1].line}" if own and own[-1].line else ""
+    return f"line {own[-1].lineno}: {own[-1].line}"[:TEXT_LIMIT] if own and own[-1].line else ""
+
+
+def first_line(error):
+    """The first line of an exception's text, cut to a length that can be shown."""
+    try:
+        return str(error)[: 10 * TEXT_LIMIT].strip().split("\n")[0][:TEXT_LIMIT]
+    except BaseException:  # an exception whose own __str__ fails
+        return ""
 
 
 def _stub(error):
@@ -129,6 +149,7 @@ class _InProcess:
 
     def __init__(self, target, guard, log):
         self._target, self._guard, self._log = target, guard, log
+        self._workshop, self._keep = log["workshop"], log["keep"]
 
     @property
     def changed(self):
@@ -147,53 +168,163 @@ class _InProcess:
                 with self._guard:
                     yield
             except NotImplementedError as error:
-                text = str(error).strip().split("\n")[0]
+                text = first_line(error)
                 raise AnswerError("NotImplementedError", text, _line_of_code(error), unanswered=_stub(error)) from None
             except ForbiddenCall as error:
                 raise AnswerError("ForbiddenCall", "", forbidden=self._guard.called or error.name) from None
             except (Exception, SystemExit) as error:
                 if not self._guard.called:
-                    text = str(error).strip().split("\n")[0]
-                    raise AnswerError(type(error).__name__, text, _line_of_code(error)) from None
+                    kind = type(error).__name__[:NAME_LIMIT]
+                    raise AnswerError(kind, first_line(error), _line_of_code(error)) from None
+            except CalledTooOften:
+                pass
+        if stopped := self._workshop.called_too_often:
+            self._workshop.called_too_often = None
+            raise AnswerError("TooManyCalls", too_often(*stopped))
         if self._guard.called:
             raise AnswerError("ForbiddenCall", "", forbidden=self._guard.called)
 
     def _call(self, function, args, kwargs):
+        self._workshop.new_question()
+        while self._log["spoilt"]:
+            _put_back(*self._log["spoilt"].pop())
+        args, kwargs = self._workshop.resolve(tuple(args)), self._workshop.resolve(kwargs)
         before = [_copies(value) for value in (*args, *kwargs.values())]
         result = None
         with self._running():
             result = function(*args, **kwargs)
         positions = [*range(len(args)), *kwargs]
-        pairs = zip(positions, before, (*args, *kwargs.values()), strict=True)
-        self.changed.update(position for position, old, new in pairs if not _same(old, new))
+        for position, old, new in zip(positions, before, (*args, *kwargs.values()), strict=True):
+            if not _same(old, new):
+                self.changed.add(position)
+                self._log["spoilt"].append((old, new))  # not now: the result may be the argument itself
         return result
 
     def call(self, *args, **kwargs):
-        return _plain(self._call(self._target, args, kwargs))
+        return self._keep(self._call(self._target, args, kwargs))
+
+    def make(self, *args, **kwargs):
+        return self._part(self._call(self._target, args, kwargs))
+
+    def method(self, name, *args, **kwargs):
+        return self._keep(self._call(self._found(name), args, kwargs))
+
+    def attribute(self, name):
+        return self._keep(self._found(name))
+
+    def part(self, name):
+        return self._part(self._found(name))
+
+    def given(self, layer):
+        return self._part(self._workshop.resolve(layer))
+
+    def is_same(self, other):
+        return self._target is (self._workshop.resolve(other) if isinstance(other, Given) else other._target)
+
+    def _found(self, name):
+        found = self._target
+        with self._running():
+            for step in name.split("."):
+                found = getattr(found, step)
+        return found
+
+    def _part(self, target):
+        return InProcessModule(target, self._guard, self._log)
 
     def call_with_gradients(self, args, grad_output, kwargs=None):
         """(output, [gradient of each float tensor in args, else None]); output must be a tensor."""
         output, leaves = self._differentiated(args, grad_output, kwargs or {})
-        return output, [None if leaf is None else _plain(leaf.grad) for leaf in leaves]
+        return self._keep(output), self._gradients(leaves)
 
-    def _differentiated(self, args, grad_output, kwargs):
+    def call_watched(self, args, grad_output, kwargs=None, without_gradient=()):
+        """As call_with_gradients, with an eye on the labelled layers among the arguments; a dict:
+
+        output, gradients: as there; without_gradient: positions of args that get none
+        parameters  {label: {parameter's name: gradient}}
+        calls       [(label, "forward" or "backward")], which part of the work a layer was called in, in this order
+        saved       shapes of what was kept for the way back while the answer ran, parameters left out
+        """
+        layers = self._labelled(args, kwargs or {})
+        for layer in layers.values():
+            layer.zero_grad()
+        seen = _Seen(layers)
+        with seen:
+            output, leaves = self._differentiated(args, grad_output, kwargs or {}, without_gradient, seen)
+        return {
+            "output": self._keep(output),
+            "gradients": self._gradients(leaves),
+            "parameters": {
+                label: {name: self._keep(value.grad) for name, value in layer.named_parameters()}
+                for label, layer in layers.items()
+            },
+            "calls": seen.calls,
+            "saved": seen.saved,
+        }
+
+    def _labelled(self, args, kwargs):
+        """{label: layer} of what the question brings along."""
+        self._workshop.resolve((tuple(args), kwargs))
+        return {given.label: self._workshop.resolve(given) for given in labelled((tuple(args), kwargs))}
+
+    def _gradients(self, leaves):
+        return [None if leaf is None else self._keep(leaf.grad) for leaf in leaves]
+
+    def _differentiated(self, args, grad_output, kwargs, without_gradient=(), seen=None):
+        args = self._workshop.resolve(tuple(args))
         leaves = [
-            value.detach().requires_grad_() if is_tensor(value) and value.is_floating_point() else None
-            for value in args
+            value.detach().requires_grad_()
+            if is_tensor(value) and value.is_floating_point() and position not in without_gradient
+            else None
+            for position, value in enumerate(args)
         ]
         given = [value if leaf is None else leaf for value, leaf in zip(args, leaves, strict=True)]
-        output = self._call(self._target, given, kwargs)
+        with seen.going("forward") if seen else contextlib.nullcontext():
+            output = self._call(self._target, given, kwargs)
         if not is_tensor(output):
-            raise AnswerError("NoTensor", f"your code returned a {kind_of(output)}, expected a torch tensor")
+            kind = kind_of(output)[:NAME_LIMIT]
+            raise AnswerError("NoTensor", f"your code returned a {kind}, expected a torch tensor")
         if output.requires_grad and output.shape == grad_output.shape:  # another shape is for the check to name
-            with self._running():
+            with seen.going("backward") if seen else contextlib.nullcontext(), self._running():
                 (output * grad_output).sum().backward()  # backward(grad_output) imports sympy first: 0.7 s
-        return _plain(output), leaves
+        return output, leaves
 
     def seed(self, number):
         import torch
 
         torch.manual_seed(number)
+
+
+class _Seen:
+    """Watches layers while an answer runs; a context manager. See `call_watched`."""
+
+    def __init__(self, layers):
+        self._layers, self._hooks, self._now = layers, [], "forward"
+        self.calls, self.saved = [], []
+
+    def __enter__(self):
+        for label, layer in self._layers.items():
+            self._hooks.append(layer.register_forward_pre_hook(lambda *_, label=label: self._called(label)))
+
+    def __exit__(self, *error):
+        for hook in self._hooks:
+            hook.remove()
+
+    def _called(self, label):
+        self.calls.append((label, self._now))
+
+    @contextlib.contextmanager
+    def going(self, direction):
+        import torch
+
+        self._now = direction
+        kept = torch.autograd.graph.saved_tensors_hooks(self._saved, lambda tensor: tensor)
+        with kept if direction == "forward" else contextlib.nullcontext():
+            yield
+
+    def _saved(self, tensor):
+        if type(tensor).__name__ != "Parameter":
+            self.saved.append(tuple(tensor.shape))
+        return tensor
 
 
 class InProcessAnswer(_InProcess):
@@ -203,24 +334,28 @@ class InProcessAnswer(_InProcess):
     whose functions would (both empty: everything is allowed).
     """
 
-    def __init__(self, target, forbidden=(), modules=()):
-        super().__init__(target, Guard(forbidden, modules), {"changed": set(), "printed": _Printed()})
+    def __init__(self, target, forbidden=(), modules=(), *, keep=plain, workshop=None):
+        """keep: what makes a returned value safe from later calls; workshop: builds what arguments describe."""
+        log = {"changed": set(), "printed": _Printed(), "spoilt": []}
+        log |= {"keep": keep, "workshop": workshop or Workshop()}
+        super().__init__(target, Guard(forbidden, modules), log)
 
     def value(self):
         if self._target is None or self._target is ...:
             raise AnswerError("NotImplementedError", "", unanswered="the variable")
-        return _plain(self._target)
-
-    def make(self, *args, **kwargs):
-        return InProcessModule(self._call(self._target, args, kwargs), self._guard, self._log)
+        return self._keep(self._target)
 
 
 class InProcessModule(_InProcess):
-    """A module that an answer has made."""
+    """An object that an answer has made, mostly a module."""
 
     def parameters(self):
         """{dotted name: shape}"""
         return {name: tuple(value.shape) for name, value in self._module.named_parameters()}
+
+    def trainable(self):
+        """{dotted name: whether a gradient is asked for}"""
+        return {name: bool(value.requires_grad) for name, value in self._module.named_parameters()}
 
     @property
     def _module(self):
@@ -253,17 +388,23 @@ class InProcessModule(_InProcess):
         """(output, [gradients of args], {parameter's name: gradient})."""
         self._module.zero_grad()
         output, leaves = self._differentiated(args, grad_output, kwargs or {})
-        inputs = [None if leaf is None else _plain(leaf.grad) for leaf in leaves]
-        return output, inputs, {name: _plain(value.grad) for name, value in self._module.named_parameters()}
+        own = {name: self._keep(value.grad) for name, value in self._module.named_parameters()}
+        return self._keep(output), self._gradients(leaves), own
 
     def train(self):
-        self._module.train()
+        module = self._module
+        with self._running():
+            module.train()
 
     def eval(self):
-        self._module.eval()
+        module = self._module
+        with self._running():
+            module.eval()
 
     def to(self, dtype):
         """dtype: "float64", "float16", …"""
         import torch
 
-        self._module.to(getattr(torch, dtype))
+        module = self._module
+        with self._running():
+            module.to(getattr(torch, dtype))

@@ -14,6 +14,22 @@ class ForbiddenCall(BaseException):
         self.name = name
 
 
+class NotYet:
+    """Stands for something that an answer may not use. It can be imported and passed around; its use is told."""
+
+    def __init__(self, name):
+        self._name = name
+
+    def __call__(self, *args, **kwargs):
+        raise ForbiddenCall(self._name)
+
+    def __mro_entries__(self, bases):
+        raise ForbiddenCall(self._name)
+
+    def __getattr__(self, attribute):
+        raise AttributeError(attribute) if attribute.startswith("__") else ForbiddenCall(self._name)
+
+
 def _resolve(name):
     """The object behind a dotted name, or None where its package is not loaded or has no such thing."""
     parts = name.split(".")

@@ -25,9 +25,12 @@ POLL_SECONDS = 0.1
 WINDOWS = os.name == "nt"
 
 
-class ChildStopped(Exception):
-    """The child is gone. late: it took too long and was ended; status: what it exited with, where known;
-    cell, line: the code of the notebook that ran last, or 0."""
+class ChildStopped(BaseException):
+    """The child is gone. Not an Exception, so that no check goes on without it.
+
+    late: it took too long and was ended; status: what it exited with, where known; cell, line: the code of the
+    notebook that ran last, or 0.
+    """
 
     def __init__(self, late, status=None, cell=0, line=0):
         self.late, self.status, self.cell, self.line = late, status, cell, line

@@ -14,79 +14,28 @@ where it is to the trace file, and ends.
 
 from __future__ import annotations
 
-import builtins
 import faulthandler
 import json
 import os
 import queue
 import sys
 import threading
-import traceback
-import types
 
 import numpy as np
-from IPython.core.compilerop import CachingCompiler
-from IPython.core.interactiveshell import InteractiveShell
-from traitlets import Type
-from traitlets.config import Config
 
 from clearformer.checks import catalogue, judge_here
 from clearformer.checks.feedback import message
+from clearformer.grading.inside.cells import Cells, described_error, lead_nowhere, new_streams
 
-TEXT_LIMIT = 500  # characters of an error's text
 MESSAGE_LIMIT = 10_000
 C_CODE_SECONDS = 1  # after the deadline
-WATCHED = (builtins, np, np.linalg, np.random)  # modules that the checks themselves compute with
-
-
-class _CellCompiler(CachingCompiler):
-    """Compiles a cell under the file name "<cell 5>", by which tracebacks then know it."""
-
-    cell = 0
-
-    def get_code_name(self, raw_code, transformed_code, number):
-        return f"<cell {self.cell}>"
-
-
-class _Shell(InteractiveShell):
-    """A shell for code that nobody watches: no tracebacks, no windows, and exit() is an error."""
-
-    compiler_class = Type(_CellCompiler)
-
-    def showtraceback(self, *args, **kwargs):
-        pass
-
-    def showsyntaxerror(self, *args, **kwargs):
-        pass
-
-    def ask_exit(self):
-        raise SystemExit
-
-    def enable_gui(self, gui=None):
-        pass
-
-    def enable_matplotlib(self, gui=None):
-        return gui, "agg"
-
-
-def _new_shell():
-    config = Config()
-    config.HistoryManager.enabled = False
-    shell = _Shell.instance(config=config)
-    builtins.input = _no_input
-    return shell
-
-
-def _no_input(prompt=""):
-    raise EOFError("input() asks the reader something, and nobody is there to answer")
 
 
 class Worker:
     """What the requests ask for. Each public method is a request; its arguments are the request's."""
 
     def __init__(self):
-        self._shell = None
-        self._untouched = {}
+        self._cells = None
 
     def start(self, exercises, trace):
         self._trace = open(trace, "w")  # noqa: SIM115 - stays open for the fault handler
@@ -94,15 +43,13 @@ class Worker:
         for name in exercises:
             catalogue.find(name)
         sys.path.insert(0, "")  # as in a notebook: modules beside it can be imported
-        self._shell = _new_shell()
-        self._untouched = {module: dict(vars(module)) for module in WATCHED}
-        _lead_nowhere(2)
+        self._cells = Cells()
+        lead_nowhere(2)
         return {}
 
     def prepare(self, seconds):
         """Before each request: new streams, whatever a cell did to the last ones, and the clock."""
-        sys.stdin = open(os.devnull)  # noqa: SIM115
-        sys.stdout = sys.stderr = open(os.devnull, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+        new_streams()
         self._clock = threading.Timer(seconds, self._too_late)
         self._clock.daemon = True
         self._clock.start()
@@ -122,24 +69,13 @@ class Worker:
         faulthandler.cancel_dump_traceback_later()
 
     def run(self, cell, source):
-        self._shell.compile.cell = cell
-        result = self._shell.run_cell(source)
-        error = result.error_before_exec or result.error_in_exec
-        if isinstance(error, SyntaxError) and error.msg == "incomplete input":  # IPython's words; Python's say more
-            error = _syntax_error(self._shell.transform_cell(source)) or error
-        return {"error": _description(error) if error else None}
+        return {"error": self._cells.run(cell, source)}
 
     def judge(self, exercise):
         found = catalogue.find(exercise)
-        if exercise not in self._shell.user_ns:
-            return _error(f"The answer cell does not define {exercise}. Keep that name.")
-        target = self._shell.user_ns[exercise]
-        if found.kind != "predict" and not callable(target):
-            return _error(f"{exercise} is {_described(target)} here, not a function or a class.")
-        if patched := self._patched():
-            return _error(
-                f"The notebook has replaced {patched}, which the check needs as it was. Choose another name for yours."
-            )
+        if unfit := self._cells.unfit(exercise, found.kind):
+            return _error(unfit)
+        target = self._cells.namespace[exercise]
         try:
             with np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"):
                 verdict = judge_here(found, target)
@@ -154,60 +90,14 @@ class Worker:
             "points": verdict.points,
         }
 
-    def _patched(self):
-        """The name of something that a cell has replaced in a module that the checks compute with, or "".
-
-        Catches accidents. Whoever wants to fool a check that runs in this process can.
-        """
-        for module, before in self._untouched.items():
-            for name, value in before.items():
-                if name.startswith("_") or isinstance(value, types.ModuleType):
-                    continue
-                if vars(module).get(name) is not value:
-                    return f"{module.__name__}.{name}"
-        return ""
-
-
-def _syntax_error(source):
-    try:
-        compile(source, "<cell>", "exec")
-    except SyntaxError as error:
-        return error
-
 
 def _error(text):
     return {"status": "error", "misconception": None, "message": text, "points": 0}
 
 
-def _described(value):
-    kind = type(value).__name__
-    return "None" if value is None else f"{'an' if kind[0] in 'aeio' else 'a'} {kind}"
-
-
 def _named(error):
-    described = _description(error)
+    described = described_error(error)
     return f"{described['kind']}: {described['text']}" if described["text"] else described["kind"]
-
-
-def _description(error):
-    """What went wrong and in which line of which cell, for JSON."""
-    try:
-        text = str(error)
-    except Exception:  # an exception whose own __str__ fails
-        text = ""
-    cell, line, code = 0, 0, ""
-    if isinstance(error, SyntaxError):
-        text, line, code = str(error.msg), error.lineno or 0, error.text or ""
-    for frame in traceback.extract_tb(error.__traceback__):
-        if frame.filename.startswith("<cell "):
-            cell, line, code = int(frame.filename[6:-1]), frame.lineno or 0, frame.line or ""
-    return {
-        "kind": type(error).__name__,
-        "text": text.strip()[:TEXT_LIMIT],
-        "cell": cell,
-        "line": line,
-        "code": str(code).strip()[:TEXT_LIMIT],
-    }
 
 
 # --- the channel ---------------------------------------------------------------------------------------------
@@ -216,15 +106,8 @@ def _description(error):
 def _take_channel():
     """(requests, replies): the pipes to the parent. Descriptors 0 and 1 lead nowhere afterwards."""
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
-    _lead_nowhere(0, 1)
+    lead_nowhere(0, 1)
     return requests, replies
-
-
-def _lead_nowhere(*descriptors):
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for descriptor in descriptors:
-        os.dup2(nowhere, descriptor)
-    os.close(nowhere)
 
 
 def _read(requests, inbox):

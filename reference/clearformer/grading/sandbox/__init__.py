@@ -1,0 +1,1 @@
+"""What stands between the judge and code that nobody vouches for, seen from outside."""
