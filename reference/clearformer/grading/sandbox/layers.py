@@ -244,8 +244,7 @@ def _cause(root):
         )
     if any((root / name).exists() for name in (".dockerenv", "run/.containerenv")):
         return "bubblewrap cannot work in this container as it was started.", (
-            "Start it with: docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined "
-            "--security-opt systempaths=unconfined …\n"
+            "Start it with: docker run --security-opt seccomp=unconfined --security-opt apparmor=unconfined …\n"
             "This loosens the container so that a tighter sandbox can be made inside. podman takes the same options."
         )
     return (
