@@ -14,6 +14,7 @@ runs in this process (a notebook) or in a child behind a pipe (grading). Every a
     given(layer)                      an answer of its own: what `layer`, a Given, has become
     is_same(other)                    is it the very object that `other`, an answer or a Given, is?
     seed(number)                      set the random state that the answer's code sees
+    ahead(calls)                      the calls (args, kwargs) to come next, in this order: an answer far away may begin
 
 and collects, over all that it was asked,
 
@@ -202,6 +203,9 @@ class _InProcess:
 
     def call(self, *args, **kwargs):
         return self._keep(self._call(self._target, args, kwargs))
+
+    def ahead(self, calls):
+        pass
 
     def make(self, *args, **kwargs):
         return self._part(self._call(self._target, args, kwargs))

@@ -177,7 +177,7 @@ class Workshop:
             if id(value) not in self._built:
                 self._built[id(value)] = value.build(self), value  # kept, so that the id stays its own
             return self._built[id(value)][0]
-        if not _holds_given(value):
+        if not holds_given(value):
             return value
         if isinstance(value, dict):
             return {key: self.resolve(item) for key, item in value.items()}
@@ -200,8 +200,8 @@ def _inside(value):
     return value.values() if type(value) is dict else value if type(value) in (list, tuple) else ()
 
 
-def _holds_given(value):
-    return isinstance(value, Given) or any(map(_holds_given, _inside(value)))
+def holds_given(value):
+    return isinstance(value, Given) or any(map(holds_given, _inside(value)))
 
 
 def labelled(value):

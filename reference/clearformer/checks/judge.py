@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import sys
 import time
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ import numpy as np
 
 from clearformer.checks.answer import AnswerError, InProcessAnswer
 from clearformer.checks.compare import describe, difference, kind_of
+from clearformer.checks.exercise import call_once
 
 SEED = 2017
 
@@ -54,12 +56,12 @@ class Observation:
     changed: frozenset = frozenset()
 
 
-def observe(case, answer, seed):
-    """Ask `answer` what `case` asks."""
+def observe(case, answer, seed, inputs=None):
+    """Ask `answer` what `case` asks. inputs: those of the seed, where they are drawn already."""
     answer.changed.clear()
     seen = Observation()
     try:
-        seen.values = case.ask(answer, case.inputs(seed))
+        seen.values = case.ask(answer, inputs or case.inputs(seed))
     except AnswerError as error:
         seen.error = error
     except Exception as error:  # a result of a kind that the question could not handle
@@ -217,9 +219,18 @@ def _torch_set_aside(seed):
         torch.set_rng_state(state)
 
 
-def _right(exercise, case, reference, seed):
+def _announced(cases, answer, seed):
+    """Pairs (case, its inputs). The answer is told which calls will follow each other, if it wants to go ahead."""
+    for are_calls, group in itertools.groupby(cases, lambda case: case.ask is call_once):
+        drawn = [(case, case.inputs(seed)) for case in group]
+        if are_calls:
+            answer.ahead([inputs for _, inputs in drawn])
+        yield from drawn
+
+
+def _right(exercise, case, reference, seed, inputs):
     """What the right answer shows. An exercise whose own right answer fails is a bug of ours: say so."""
-    right = observe(case, reference, seed)
+    right = observe(case, reference, seed, inputs)
     wanted = case.raises and case.raises.__name__
     if (right.error and right.error.kind) != wanted:
         raise RuntimeError(f"{exercise.name}, case {case.name!r}: should raise {wanted}, but: {right.error}")
@@ -231,12 +242,13 @@ def _judge(exercise, answer, seed):
     reference = InProcessAnswer(exercise.reference)
     seen, failing, texts = [], [], []
     printed = ""
-    for case in exercise.cases:
-        got = observe(case, answer, seed)
+    for case, inputs in _announced(exercise.cases, answer, seed):
+        right = _right(exercise, case, reference, seed, inputs)  # first: it leaves its inputs as they are
+        got = observe(case, answer, seed, inputs)
         if got.error and (got.error.unanswered or got.error.forbidden):
             return _stopped(exercise, got.error, began)
         seen.append((case, got))
-        text = case_difference(exercise, case, _right(exercise, case, reference, seed), got)
+        text = case_difference(exercise, case, right, got)
         if text:
             failing.append((case, got))
             texts.append(text)

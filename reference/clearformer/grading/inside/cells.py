@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import builtins
 import os
 import sys
@@ -33,6 +34,25 @@ class _Shell(InteractiveShell):
 
     compiler_class = Type(_CellCompiler)
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._usual = self._transforms()
+
+    def _transforms(self):
+        manager = self.input_transformer_manager
+        lists = (manager.cleanup_transforms, manager.line_transforms, manager.token_transformers)
+        return [*map(list, lists), list(self.input_transformers_post)]
+
+    def transform_cell(self, raw_cell):
+        """What is Python as it stands needs no transforming, which takes longer than running most cells."""
+        if self._transforms() == self._usual and _is_python(raw_cell):
+            return raw_cell if raw_cell.endswith("\n") else raw_cell + "\n"
+        return super().transform_cell(raw_cell)
+
+    def should_run_async(self, raw_cell, **kwargs):
+        """Only code with one of these words can be a coroutine: the others need not be compiled to find out."""
+        return ("await" in raw_cell or "async" in raw_cell) and super().should_run_async(raw_cell, **kwargs)
+
     def showtraceback(self, *args, **kwargs):
         pass
 
@@ -47,6 +67,17 @@ class _Shell(InteractiveShell):
 
     def enable_matplotlib(self, gui=None):
         return gui, "agg"
+
+
+def _is_python(source):
+    """Is it certain that IPython would change nothing? It does in some valid Python: a lone exit, In [1]: in front."""
+    if source[:1].isspace() or source.startswith("In [") or "\n" not in source.strip():
+        return False
+    try:
+        compile(source, "<cell>", "exec", ast.PyCF_ONLY_AST)
+    except Exception:
+        return False
+    return True
 
 
 def _no_input(prompt=""):
@@ -117,8 +148,9 @@ class Cells:
         for name in self._own_builtins:
             return f"builtins.{name}"
         for module, before in self._untouched.items():
+            now = vars(module)
             for name, value in before.items():
-                if vars(module).get(name) is not value:
+                if now.get(name) is not value:
                     return f"{module.__name__}.{name}"
         return ""
 

@@ -8,6 +8,8 @@
     {"do": "call", "on": number, "args": (…), "kwargs": {…}, "keep": number}     {"value"} or {"error": fields of
         AnswerError}, "changed": [position or name of an argument], "printed": text or null
         Any of ASKED; after one of KEPT the object that came out has the number "keep", and the value is null.
+    {"do": "calls", "on": number, "calls": [(args, kwargs), …]}                  a reply for each, as to "call", with
+        "part" counted from 0. There the row ends where an answer is a stub, or calls what it is to write itself.
 
 Each has a "number", which the reply repeats, and "seconds": past these the process writes to the channel, in the
 words of faulthandler, where it is, and ends. It does the same when it crashes. While it is being asked, the answer's
@@ -104,6 +106,7 @@ class _Desk:
         self._process, self._recursion = _own_id(), sys.getrecursionlimit()
         self._number, self._turn = None, threading.Lock()
         self._given, self._objects, self._printed, self._streams = {}, {}, "", ()
+        self._row_ends = False
         _enable(sock.fileno())
 
     def serve(self):
@@ -113,18 +116,21 @@ class _Desk:
             except (Closed, WireError):
                 return  # the judge is gone: whatever a cell still does, nobody wants it
             number, seconds = request.pop("number"), request.pop("seconds")
-            self._before()
             self._clock.start(seconds)
             self._number = number
-            frame = self._frame(number, request)
+            for part in _parts(request):
+                self._before()
+                frame = self._frame(number, part)
+                if _own_id() != self._process:
+                    _exit(0)  # a process that a cell forked and let run on: it must not reply as well
+                try:
+                    self._connection.send_frame(frame)
+                except Closed:
+                    return
+                if self._row_ends:
+                    break
             self._number = None
             self._clock.stop()
-            if _own_id() != self._process:
-                _exit(0)  # a process that a cell forked and let run on: it must not reply as well
-            try:
-                self._connection.send_frame(frame)
-            except Closed:
-                return
 
     def _before(self):
         """Whatever a cell did to them: no tracing, streams that lead nowhere, and room on the stack."""
@@ -140,10 +146,12 @@ class _Desk:
 
     def _frame(self, number, request):
         """The reply to a request in bytes, whatever comes of it."""
-        reply = {}
+        part = request.pop("part", 0)
+        reply = {"part": part}
+        self._row_ends = False
         try:
             try:
-                reply = self._reply(**request)
+                reply |= self._reply(**request)
             finally:
                 self.cells.repair_builtins()
             return Encoder(REPLIES).message({**reply, "number": number})
@@ -152,7 +160,7 @@ class _Desk:
         except BaseException as error:
             instead = _error(*_named(error))
         try:
-            seen = {name: reply[name] for name in ("changed", "printed") if name in reply}
+            seen = {name: reply[name] for name in ("part", "changed", "printed") if name in reply}
             return Encoder(REPLIES).message({**instead, **seen, "number": number})
         except BaseException:
             _exit(BROKEN_STATUS)
@@ -186,6 +194,7 @@ class _Desk:
                     reply["value"] = getattr(answer, do)(*args, **kwargs)
         except AnswerError as error:
             reply = {"error": {name: getattr(error, name) for name in ERROR_FIELDS}}
+            self._row_ends = bool(error.unanswered or error.forbidden)
         except BaseException as error:
             self.cells.repair_builtins()
             reply = _error(*_named(error))
@@ -218,6 +227,15 @@ class _Desk:
             self._connection.send_frame(frame)
             reply = self._connection.receive()
         return reply["value"], reply["error"]
+
+
+def _parts(request):
+    """A request as it is, or each call of a row."""
+    if request["do"] != "calls":
+        yield request
+        return
+    for part, (args, kwargs) in enumerate(request["calls"]):
+        yield {"do": "call", "on": request["on"], "args": args, "kwargs": kwargs, "keep": None, "part": part}
 
 
 def _error(kind, text):

@@ -11,6 +11,8 @@ Popen.returncode, or None.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import re
 import secrets
 import time
@@ -19,7 +21,7 @@ from dataclasses import dataclass, field
 from clearformer.checks import catalogue
 from clearformer.checks.answer import PRINTED_LIMIT, AnswerError
 from clearformer.checks.compare import is_tensor
-from clearformer.checks.given import Callback, Given, plain, too_often
+from clearformer.checks.given import Callback, Given, holds_given, plain, too_often
 from clearformer.checks.judge import SEED
 from clearformer.grading.child import ChildStopped
 from clearformer.grading.inside.submission import ERROR_FIELDS
@@ -30,6 +32,7 @@ STATUS_SECONDS = 1.0
 STRAY_LIMIT = 1000  # messages that answer no question
 FIELD_LIMITS = {"kind": 100, "text": 1000, "where": 1000, "unanswered": 100, "forbidden": 200, "code": 500}
 MODULE_PARTS = 100_000
+ROW_CALLS, ROW_BYTES = 100, 1 << 20  # calls that are sent at once; bytes of the arrays of each
 
 
 def run_cell(process, cell, source, seconds):
@@ -61,9 +64,8 @@ def _exchange(process, request, seconds, given=None, called_back=None):
 
     given: see Encoder; called_back: function of a message that calls back -> the reply to it.
     """
-    connection, number, began = process.connection, secrets.token_hex(8), time.monotonic()
-    until = began + seconds + GRACE_SECONDS
-    try:
+    connection, number = process.connection, secrets.token_hex(8)
+    with _stopping(process, seconds) as until:
         connection.send({**request, "number": number, "seconds": seconds}, seconds + GRACE_SECONDS, given)
         for _ in range(STRAY_LIMIT):
             message = connection.receive(until - time.monotonic())
@@ -73,18 +75,64 @@ def _exchange(process, request, seconds, given=None, called_back=None):
                 message = connection.receive(until - time.monotonic())
             if _answers(message, number) and "callback" not in message:
                 return message
+    raise ChildStopped(False)
+
+
+@contextlib.contextmanager
+def _stopping(process, seconds):
+    """Gives the time until when to wait. ChildStopped where the process has not answered by then, or never will."""
+    began = time.monotonic()
+    try:
+        yield began + seconds + GRACE_SECONDS
     except Late as late:
         raise ChildStopped(True, None, *_place(late.rest)) from None
     except Closed as closed:
         if time.monotonic() - began >= seconds:
             raise ChildStopped(True, None, *_place(closed.rest)) from None
         raise ChildStopped(False, process.status(STATUS_SECONDS), *_place(closed.rest)) from None
-    raise ChildStopped(False)
 
 
 def _answers(message, number):
     # The type first: what came may be an array, and be equal to nothing and anything.
     return type(message.get("number")) is str and message["number"] == number
+
+
+class _Row:
+    """Calls that were sent in one message, since nothing but their answers is wanted; answered one by one.
+
+    The process goes on while the judge looks at what came, and neither waits for the other.
+    """
+
+    def __init__(self, process, on, calls):
+        self._process, self._on, self._calls = process, on, calls
+        self._number, self._next, self._sent = secrets.token_hex(8), 0, False
+
+    def is_next(self, on, args, kwargs):
+        if on != self._on or self._next == len(self._calls):
+            return False
+        told = self._calls[self._next]
+        same = (len(args), [*kwargs]) == (len(told.args), [*told.kwargs])
+        pairs = zip((*args, *kwargs.values()), (*told.args, *told.kwargs.values()), strict=same)
+        return same and all(one is other for one, other in pairs)
+
+    def reply(self, seconds):
+        """The next call's reply. As `_exchange`."""
+        part, self._next = self._next, self._next + 1
+        with _stopping(self._process, seconds) as until:
+            if not self._sent:
+                self._send(seconds)
+            for _ in range(STRAY_LIMIT):
+                message = self._process.connection.receive(until - time.monotonic())
+                found = message.get("part")
+                if _answers(message, self._number) and type(found) is int and found == part:
+                    return message
+        raise ChildStopped(False)
+
+    def _send(self, seconds):
+        calls = [(call.args, call.kwargs) for call in self._calls]
+        request = {"do": "calls", "on": self._on, "calls": calls, "number": self._number, "seconds": seconds}
+        self._process.connection.send(request, seconds + GRACE_SECONDS)
+        self._sent = True
 
 
 def _place(rest):
@@ -104,13 +152,18 @@ class _Talk:
     objects: int = 0
     stopped: ChildStopped | None = None
     known: dict = field(default_factory=dict)  # id of a Given: (its number, itself)
+    row: _Row | None = None
 
     def ask(self, do, on, args=(), kwargs=None, keep=None):
         kwargs = kwargs or {}
         request = {"do": do, "on": on, "args": tuple(args), "kwargs": kwargs, "keep": keep}
         calls = _Calls(self.known)
         try:
-            reply = self._timed(request, calls)
+            if do == "call" and self.row and self.row.is_next(on, args, kwargs):
+                reply = self._timed(self.row.reply)
+            else:
+                self.row = None
+                reply = self._timed(self._exchanging(request, calls))
         except WireError as error:
             raise AnswerError("Garbled", f"what came back cannot be read: {error}") from None
         self._note(reply, {*range(len(args)), *kwargs})
@@ -121,13 +174,17 @@ class _Talk:
             raise AnswerError(**{name: _text(error.get(name), name) for name in ERROR_FIELDS})
         return reply.get("value")
 
-    def _timed(self, request, calls):
+    def _exchanging(self, request, calls):
+        return lambda seconds: _exchange(self.process, request, seconds, self._described, calls.answer)
+
+    def _timed(self, asking):
+        """What asking(seconds) returns; the time it takes is no longer there for later questions."""
         if self.stopped or self.left <= 0:
             stop = self.stopped or ChildStopped(late=True)
             raise ChildStopped(stop.late, stop.status, stop.cell, stop.line)
         began = time.monotonic()
         try:
-            return _exchange(self.process, request, self.left, self._described, calls.answer)
+            return asking(self.left)
         except ChildStopped as stop:
             self.stopped = stop
             raise
@@ -145,7 +202,7 @@ class _Talk:
             "seed": seed,
         }
         try:
-            problem = self._timed(request, _Calls({})).get("problem")
+            problem = self._timed(self._exchanging(request, _Calls({}))).get("problem")
         except WireError as error:
             problem = f"What came back cannot be read: {error}"
         return problem[:1000] if isinstance(problem, str) else "The process that runs the notebook gave no answer."
@@ -194,6 +251,11 @@ def _garbled_unless(condition):
         raise AnswerError("Garbled", "what came back is not what was asked for")
 
 
+def _is_plain(call):
+    values = [*call.args, *call.kwargs.values()]
+    return not holds_given(values) and sum(getattr(value, "nbytes", 0) for value in values) <= ROW_BYTES
+
+
 def _gradients(value, count):
     _garbled_unless(isinstance(value, list) and len(value) == count)
     _garbled_unless(all(item is None or is_tensor(item) for item in value))
@@ -234,6 +296,11 @@ class _Piped:
 
     def call(self, *args, **kwargs):
         return self._talk.ask("call", self._number, args, kwargs)
+
+    def ahead(self, calls):
+        """Takes those whose arguments cross as they are: up to the first that may call back."""
+        calls = list(itertools.takewhile(_is_plain, calls[:ROW_CALLS]))
+        self._talk.row = _Row(self._talk.process, self._number, calls) if len(calls) > 1 else None
 
     def make(self, *args, **kwargs):
         return self._part("make", args, kwargs)
