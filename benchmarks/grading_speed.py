@@ -4,7 +4,8 @@
 
 Lesson 02 with all its exercises, in the full sandbox. In each round come, one after the other:
 
-warm      seconds for one of 8 submissions in a running judge, one process; imports and first loading are over
+warm      seconds for one of 8 submissions where the judges run already; imports and first loading are over. As
+          `clearformer grade` does it, one judge for each core, and again with a single judge
 nbgrader  `nbgrader autograde` over the same 8 in a course of its own, its time divided by 8; and over 1, from which
           follows what each further submission takes and what the start takes
 cold      from the start of `clearformer grade` with one notebook to the first record in its journal
@@ -41,7 +42,7 @@ from clearformer.grading.classroom.pool import Pool
 from clearformer.grading.classroom.settings import Settings
 from clearformer.grading.classroom.submissions import find
 
-WARM_UP = 3  # submissions before the clock starts
+WARM_UP = 4  # submissions for each judge before the clock starts
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,13 @@ def grade(submissions, out, *options):
         raise RuntimeError(f"clearformer grade ended with {done.returncode}:\n{done.stdout}{done.stderr}")
 
 
-def warm_seconds(warm_up, submissions):
-    """Seconds that a judge takes for each of these, one after the other, and {student: points}."""
-    times, points = [], {}
-    with Pool(Settings(), 1) as pool:
-        for record in pool.grade([*warm_up, *submissions]):
-            times.append(time.perf_counter())
-            points[record["student"]] = record["points"]
-    return (times[-1] - times[len(warm_up) - 1]) / len(submissions), points
+def warm_seconds(warm_up, submissions, jobs):
+    """Seconds for each of these with `jobs` judges at work, their number taken together, and {student: points}."""
+    with Pool(Settings(), jobs) as pool:
+        list(pool.grade(warm_up))
+        began = time.perf_counter()
+        points = {record["student"]: record["points"] for record in pool.grade(submissions)}
+        return (time.perf_counter() - began) / len(submissions), points
 
 
 def cold_seconds(notebook, out):
@@ -102,7 +102,8 @@ def cold_seconds(notebook, out):
 
 def side_by_side(folder, sizes):
     """{kind: {"warm", "nbgrader", "nbgrader_alone": seconds in each round, "same_points"}} and all cold starts."""
-    write_class(folder / "warm_up", [f"early{number}" for number in range(WARM_UP)], mixed=True, seed=1)
+    cores = len(os.sched_getaffinity(0))
+    write_class(folder / "warm_up", [f"early{number}" for number in range(WARM_UP * cores)], mixed=True, seed=1)
     warm_up = find(folder / "warm_up")
     courses, measured = {}, {}
     for kind in sizes.kinds:
@@ -110,7 +111,7 @@ def side_by_side(folder, sizes):
         course.mkdir()
         courses[kind] = NbgraderCourse(course, ROOT / "solutions" / f"{LESSON}.ipynb")
         write_class(courses[kind].submitted, names(sizes.side_by_side), mixed=kind == "mixed", seed=2)
-        measured[kind] = {"warm": [], "nbgrader": [], "nbgrader_alone": []}
+        measured[kind] = {"warm": [], "one_judge": [], "nbgrader": [], "nbgrader_alone": []}
     cold = []
     for number in range(sizes.rounds):
         for kind, course in courses.items():
@@ -119,8 +120,9 @@ def side_by_side(folder, sizes):
             found["nbgrader_alone"].append(course.autograde(alone.student))
             cold += [cold_seconds(alone.file, folder / f"cold_{kind}{number}.{each}") for each in range(sizes.cold)]
             found["nbgrader"].append(course.autograde())
-            seconds, points = warm_seconds(warm_up, submissions)
+            seconds, points = warm_seconds(warm_up, submissions, cores)
             found["warm"].append(seconds)
+            found["one_judge"].append(warm_seconds(warm_up, submissions, 1)[0])
             theirs = course.scores()
             found["same_points"] = sum(points[student] == theirs[student] for student in theirs)
             say(f"round {number + 1}, {kind}: warm {1000 * seconds:.0f} ms, nbgrader {found['nbgrader'][-1]:.1f} s")
@@ -224,10 +226,12 @@ def compared(found, submissions):
     warm = statistics.median(found["warm"])
     return {
         "warm_ms": spread(found["warm"], 1000, 1),
+        "warm_one_judge_ms": spread(found["one_judge"], 1000, 1),
         "nbgrader_ms": spread(each, 1000, 0),
         "nbgrader_each_further_ms": spread(further, 1000, 0),
         "nbgrader_start_ms": spread(start, 1000, 0),
         "times_faster": round(statistics.median(each) / warm, 1),
+        "times_faster_one_judge": round(statistics.median(each) / statistics.median(found["one_judge"]), 1),
         "times_faster_without_start": round(statistics.median(further) / warm, 1),
         "same_points_as_nbgrader": f"{found['same_points']} of {submissions}",
     }
@@ -238,9 +242,11 @@ def rows(report):
     for kind, found in report["side_by_side"].items():
         faster = found["times_faster"]
         yield f"{kind}: warm, one submission", f"{found['warm_ms']['median']:.0f} ms", "", None
+        yield f"{kind}: warm, with one judge", f"{found['warm_one_judge_ms']['median']:.0f} ms", "", None
         yield f"{kind}: nbgrader, one submission", f"{found['nbgrader_ms']['median']:.0f} ms", "", None
         yield f"{kind}: its start, over all", f"{found['nbgrader_start_ms']['median']:.0f} ms", "", None
         yield f"{kind}: times faster than nbgrader", f"{faster:.1f}", ">= 50", faster >= 50
+        yield f"{kind}: the same, with one judge", f"{found['times_faster_one_judge']:.1f}", "", None
         yield f"{kind}: its start left out", f"{found['times_faster_without_start']:.1f}", "", None
         yield f"{kind}: same points as nbgrader", found["same_points_as_nbgrader"], "", None
     cold, at_scale = report["cold_s"]["median"], report["class"]
