@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from clearformer.grading import notebook as module
 from clearformer.grading.notebook import Cell, Notebook, NotebookError, read_notebook
 
 LESSON_02 = {"clearformer": {"lesson": "02_attention"}}
@@ -196,6 +197,38 @@ def test_the_names_that_a_cell_defines(source, names):
     cell = Cell(1, True, source)
     universe = {*"abcdfgipqwxyzC", "np", "os", "root", "last", "file", "hidden", "inner", "field", "math", "sqrt"}
     assert {name for name in universe | names if cell.defines(name)} == names
+
+
+@pytest.mark.parametrize("terms", [900, 2500, 100_000])
+def test_code_that_is_nested_deeply_ends_no_search(terms):
+    cell = Cell(1, True, "x = " + "+".join(["1"] * terms))
+    assert cell.defines("x") or terms > 900  # where Python's own parser gives up is its business
+    assert not cell.defines("y")
+
+
+def test_very_long_cells_are_not_searched_and_those_after_them_are(monkeypatch):
+    parsed = []
+    monkeypatch.setattr(module, "_bound_names", lambda source: parsed.append(len(source)) or frozenset("x"))
+    cells = [Cell(n, True, "x = 1\n" * lines) for n, lines in enumerate((10, 10_000_000, 100, 49_000, 49_000), 1)]
+    notebook = Notebook(tuple(cells), ("softmax",))
+    assert [cell.number for cell in notebook.defining("x")] == [1, 3, 4]
+    notebook.defining("x")
+    assert sum(parsed) <= module.SEARCHED and len(parsed) == 3, "each is parsed once"
+
+
+def test_a_cell_is_parsed_only_for_a_name_that_is_in_it(monkeypatch):
+    monkeypatch.setattr(module, "_bound_names", lambda source: pytest.fail("parsed"))
+    assert not Cell(1, True, "y = 1").defines("x")
+
+
+def test_what_a_file_says_is_shown_short_and_printable(read):
+    lesson = {"clearformer": {"lesson": "\x1b[2J\n" + "x" * 10_000}}
+    with pytest.raises(NotebookError) as error:
+        read(document(code(metadata={"nbgrader": {"grade_id": "x"}}), metadata=lesson))
+    assert str(error.value).isprintable() and len(str(error.value)) < 300
+    with pytest.raises(NotebookError) as error:
+        read(document() | {"nbformat": 10**4000})
+    assert len(str(error.value)) < 300
 
 
 def test_a_cell_of_comments_is_empty():

@@ -92,12 +92,37 @@ def _numeric_difference(expected, got, dtype, scale, close):
 
 def difference(expected, got, label="result", *, scale=0.1, close=None, any_float=False):
     """None where `got` is as good as `expected`, else a text that says how they differ."""
+
+    def numbers_differ(wanted, found, dtype):
+        return _numeric_difference(wanted, found, dtype, scale, close)
+
+    return _difference(expected, got, label, any_float, numbers_differ)
+
+
+def form_difference(expected, got, label="result", *, any_float=False):
+    """None where one can compute with `got` as with `expected`, else a text that says why not.
+
+    The same kinds, shapes and dtypes throughout, and finite numbers where those of `expected` are; which numbers
+    they are does not matter.
+    """
+    return _difference(expected, got, label, any_float, _not_finite)
+
+
+def _not_finite(wanted, found, dtype):
+    bad = np.argwhere(~np.isfinite(found)) if found.dtype.kind == "f" and np.isfinite(wanted).all() else ()
+    if not len(bad):
+        return None
+    index = tuple(map(int, bad[0]))
+    return f"expected finite numbers, got {found[index]}" + (f" at {list(index)}" if index else "")
+
+
+def _difference(expected, got, label, any_float, numbers_differ):
+    """numbers_differ: (array, array of the same shape, dtype's name) -> None or a text"""
     if isinstance(expected, (tuple, list, dict)):
-        return _structure_difference(expected, got, label, scale=scale, close=close, any_float=any_float)
+        return _structure_difference(expected, got, label, any_float, numbers_differ)
     if expected is None or isinstance(expected, str):
-        return (
-            None if type(got) is type(expected) and got == expected else f"{label}: expected {expected!r}, got {got!r}"
-        )
+        alike = type(got) is type(expected) and (numbers_differ is _not_finite or got == expected)
+        return None if alike else f"{label}: expected {expected!r}, got {got!r}"
     scalar = isinstance(expected, (numbers.Number, np.generic))
     if scalar and isinstance(got, np.ndarray) and got.ndim == 0:
         got = got[()]
@@ -115,11 +140,11 @@ def difference(expected, got, label="result", *, scale=0.1, close=None, any_floa
         return f"{label}: expected numbers, got dtype {got_dtype}"
     if found.dtype.kind == "c":
         return f"{label}: expected real numbers, got dtype {got_dtype}"
-    text = _numeric_difference(wanted, found, got_dtype if float_for_float else dtype, scale, close)
+    text = numbers_differ(wanted, found, got_dtype if float_for_float else dtype)
     return f"{label}: {text}" if text else None
 
 
-def _structure_difference(expected, got, label, **how):
+def _structure_difference(expected, got, label, *how):
     if isinstance(expected, dict):
         if not isinstance(got, dict) or set(got) != set(expected):
             return f"{label}: expected a dict with keys {sorted(map(str, expected))}, got {describe(got)}"
@@ -130,4 +155,4 @@ def _structure_difference(expected, got, label, **how):
         if len(got) != len(expected):
             return f"{label}: expected {len(expected)} items, got {len(got)}"
         pairs = [(f"{label}[{i}]", *both) for i, both in enumerate(zip(expected, got, strict=True))]
-    return next((text for name, a, b in pairs if (text := difference(a, b, name, **how))), None)
+    return next((text for name, a, b in pairs if (text := _difference(a, b, name, *how))), None)

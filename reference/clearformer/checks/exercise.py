@@ -36,7 +36,8 @@ class Case:
     name     short, in the learner's words: "a row that may attend to nothing"
     draw     numpy Generator -> Call; the same seed draws the same inputs
     because  what this case tells apart, shown when it fails (may be empty)
-    ask      (answer, call) -> {label: value}; may ask several things, and may return what it derived
+    ask      (answer, call) -> {label: value}; may ask several things, and may return what it derived from one value.
+             Their shapes are not checked yet: two of them that are computed with together could be broadcast
     raises   the exception that the right answer raises here, if any
     scale    the smallest size of number that rounding errors are measured against
     close    relative tolerance that replaces the one following from the dtype (for predictions)
@@ -60,6 +61,7 @@ class Property:
     """A law that needs no right answer to compare with.
 
     law: (answer, numpy Generator) -> None where it holds, else a sentence that says how it is broken.
+    It sees only values of the form that the right answer's have: kinds, shapes, dtypes, finite numbers.
     """
 
     name: str

@@ -13,6 +13,7 @@ import numpy as np
 from clearformer.checks.answer import AnswerError, InProcessAnswer
 from clearformer.checks.compare import describe, difference, kind_of
 from clearformer.checks.exercise import call_once
+from clearformer.checks.form import FormChecked, WrongForm
 
 SEED = 2017
 
@@ -284,9 +285,13 @@ def _stopped(exercise, error, began):
 
 def _broken_properties(exercise, answer, seed):
     broken = {}
+    label = exercise.returns[0] if len(exercise.returns) == 1 else "result"
     for law in exercise.properties:
+        reference = InProcessAnswer(exercise.reference)
         try:
-            text = law.broken_by(answer, seed)
+            text = law.broken_by(FormChecked(answer, reference, label, exercise.any_float), seed)
+        except WrongForm as error:
+            text = str(error)
         except AnswerError as error:
             text = f"{error.kind}: {error.text}" + (f"\nin {error.where}" if error.where else "")
             text = _forbidden(exercise, error.forbidden) if error.forbidden else text

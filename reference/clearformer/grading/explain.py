@@ -31,14 +31,14 @@ def remarks(notebook, cell, message, failed, done):
     for name in dict.fromkeys(re.findall(r"NameError: name '(\w+)' is not defined", message)):
         if remark := _about_name(notebook, name, cell, failed, done):
             yield remark
-    for other in notebook.to_run:
-        if other.number > cell.number and not other.grade_id and other.defines(cell.grade_id):
+    for other in notebook.defining(cell.grade_id):
+        if other.number > cell.number and not other.grade_id:
             yield f"{other.at_start} defines {cell.grade_id} too. Only the answer cell counts."
             break
 
 
 def _about_name(notebook, name, cell, failed, done):
-    defining = [other for other in notebook.to_run if other is not cell and other.defines(name)]
+    defining = [other for other in notebook.defining(name) if other is not cell]
     before = [other for other in defining if other.number < cell.number]
     if raised := [other for other in before if other.number in failed]:
         error = failed[raised[-1].number]

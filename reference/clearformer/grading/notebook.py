@@ -7,12 +7,17 @@ fine points of the schema do not matter to a check.
 from __future__ import annotations
 
 import ast
+import functools
 import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
 from clearformer.checks import catalogue
+
+NAME_LIMIT = 60  # characters of what a file says, in a sentence about it
+TITLE_LIMIT = 1000  # characters of a cell, among which its first line is looked for
+SEARCHED = 300_000  # characters of code that are searched for names, in a notebook; a long one of the course has 30,000
 
 
 class NotebookError(Exception):
@@ -30,7 +35,7 @@ class Cell:
     is_check: bool = False
 
     def __str__(self):
-        lines = [line.strip() for line in self.source.splitlines() if line.strip()]
+        lines = [line.strip() for line in self.source[:TITLE_LIMIT].splitlines() if line.strip()]
         return f"cell {self.number} ({lines[0][:50]})" if lines else f"cell {self.number}"
 
     @property
@@ -45,7 +50,11 @@ class Cell:
 
     def defines(self, name):
         """Does the cell bind `name` at its top level, by an assignment, an import, a def or a class?"""
-        return name in _bound_names(self.source)
+        return name in self.source and name in self._bound_names  # the first, because most cells need no second
+
+    @functools.cached_property
+    def _bound_names(self):
+        return _bound_names(self.source)
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,19 @@ class Notebook:
     @property
     def to_run(self):
         return [cell for cell in self.cells if cell.is_code and not cell.is_check]
+
+    def defining(self, name):
+        """The cells to run that bind `name`. Of very long notebooks not all cells are looked at."""
+        return [cell for cell in self._searched if cell.defines(name)]
+
+    @functools.cached_property
+    def _searched(self):
+        found, room = [], SEARCHED
+        for cell in self.to_run:
+            if len(cell.source) <= room:
+                found.append(cell)
+                room -= len(cell.source)
+        return found
 
 
 def read_notebook(path):
@@ -108,12 +130,11 @@ def _document(content):
 def _raw_cells(document):
     """The cells as dicts with a source, whichever format they came in."""
     version = document["nbformat"]
+    has = f"The notebook has format {_cut(version)}"
     if version < 3:
-        raise NotebookError(
-            f"The notebook has format {version}, which is too old. Open it in Jupyter, save it, then check it again."
-        )
+        raise NotebookError(f"{has}, which is too old. Open it in Jupyter, save it, then check it again.")
     if version > 4:
-        raise NotebookError(f"The notebook has format {version}. This version of clearformer reads formats 3 and 4.")
+        raise NotebookError(f"{has}. This version of clearformer reads formats 3 and 4.")
     groups = [document] if version == 4 else _list(document, "worksheets")
     return [raw for group in groups for raw in _list(group, "cells")]
 
@@ -169,7 +190,7 @@ def _nothing_to_check(named, known, found):
     if known:
         return f"There is no answer cell in this notebook. The exercises of its lesson are in exercises/{named}.ipynb."
     if isinstance(named, str) or found:
-        what = f"the lesson {named!r}" if isinstance(named, str) else f"the exercise {min(found)!r}"
+        what = f"the lesson {_cut(named)!r}" if isinstance(named, str) else f"the exercise {_cut(min(found))!r}"
         return f"This version of clearformer does not know {what}. Its lessons: `clearformer list`."
     return (
         "There is no answer cell in this notebook. It is not one of the course's exercises, or a program that saved "
@@ -177,7 +198,16 @@ def _nothing_to_check(named, known, found):
     )
 
 
+def _cut(value):
+    """What a file says, short enough for a sentence. Of a text it may hold anything: show its repr."""
+    text = str(value)
+    return text if len(text) <= NAME_LIMIT else text[:NAME_LIMIT] + "…"
+
+
 # --- what a cell defines -------------------------------------------------------------------------------------
+
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+OWN_SCOPES = (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
 def _bound_names(source):
@@ -186,18 +216,23 @@ def _bound_names(source):
     try:
         tree = ast.parse("\n".join(lines))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return set()
-    return set(_names_of(tree))
+        return frozenset()
+    return frozenset(_names_of(tree))
 
 
-def _names_of(node):
-    """What the statements under `node` bind, without entering functions and classes."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
-            yield child.name
-        elif isinstance(child, ast.alias):
-            yield (child.asname or child.name).split(".")[0]
-        elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
-            yield child.id
-        elif not isinstance(child, (ast.Lambda, ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)):
-            yield from _names_of(child)
+def _names_of(tree):
+    """What the statements of a tree bind, without entering functions and classes.
+
+    No recursion: a sum of a thousand numbers is a tree a thousand levels deep.
+    """
+    todo = [tree]
+    while todo:
+        for child in ast.iter_child_nodes(todo.pop()):
+            if isinstance(child, FUNCTIONS):
+                yield child.name
+            elif isinstance(child, ast.alias):
+                yield (child.asname or child.name).split(".")[0]
+            elif isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+                yield child.id
+            elif not isinstance(child, OWN_SCOPES):
+                todo.append(child)

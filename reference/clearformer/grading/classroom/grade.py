@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import time
 from dataclasses import asdict
@@ -23,8 +24,14 @@ from clearformer.grading.sandbox.warm_process import WarmFailed, WarmProcess
 
 MESSAGE_LIMIT = 10_000  # characters
 TROUBLE_LIMIT = 20  # cells
-# What a notebook that mentions it should find imported already: it takes a second, and would in every submission.
-SLOW_IMPORTS = {"torch": ("torch",), "matplotlib": ("matplotlib.pyplot",), "clearformer.plots": ("matplotlib.pyplot",)}
+SEARCHED = 1 << 20  # bytes of a notebook in which imports are looked for
+# What a notebook should find imported already: it takes a second, and would in every submission that imports it.
+SLOW_IMPORTS = {
+    "torch": re.compile(rb"(?:import|from)[ \t]{1,9}torch\b"),
+    "matplotlib.pyplot": re.compile(
+        rb"(?:import|from|%)[ \t]{0,9}matplotlib\b|clearformer(?:\.|[ \t]import[\w ,]{1,80})\bplots\b"
+    ),
+}
 
 
 class Grader:
@@ -75,7 +82,7 @@ class Grader:
     def _warm_up(self, lesson, content):
         """Have the process for this lesson ready, with what the notebook will import."""
         warm = self._warm_for(lesson)
-        wanted = [module for word, modules in SLOW_IMPORTS.items() if word.encode() in content for module in modules]
+        wanted = [module for module, imported in SLOW_IMPORTS.items() if imported.search(content, 0, SEARCHED)]
         warm.preload(*dict.fromkeys([*wanted, *_imports_of(lesson)]))
 
     def _warm_for(self, lesson):

@@ -83,7 +83,8 @@ class Pool:
                 lost.append(submission)
             else:
                 yield outcome
-        self._end()  # what follows may need all memory there is
+        if lost:
+            self._end()  # what follows may need all memory there is
         for submission, outcome in self._through(lost, 1, on_start):
             yield not_graded(submission, outcome.twice) if isinstance(outcome, _Lost) else outcome
 

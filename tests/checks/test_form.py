@@ -1,0 +1,248 @@
+"""A law computes with what an answer returned. None of it may have another form than the right answer's."""
+
+import contextlib
+import dataclasses
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from clearformer.checks import catalogue
+from clearformer.checks.answer import AnswerError, InProcessAnswer
+from clearformer.checks.compare import form_difference, is_tensor
+from clearformer.checks.form import NEW_ANSWERS, FormChecked, WrongForm
+from clearformer.checks.judge import judge
+
+LONG = 3000  # a column and a row of it are 24 kB each, and make 72 MB
+WRITTEN = [exercise for exercise in catalogue.exercises() if exercise.kind != "predict"]
+LAWS = [
+    pytest.param(exercise, law, id=f"{exercise.name}-{law.name}")
+    for exercise in catalogue.exercises()
+    for law in exercise.properties
+]
+
+
+def _column_or_row(array, turn):
+    return np.ones((LONG, 1) if turn % 2 else (1, LONG), array.dtype)
+
+
+def _with_nan(array, turn):
+    array = array.astype(float)
+    array.flat[-1] = np.nan
+    return array
+
+
+# name: function of a right array and the number of the question -> what comes instead
+FORMS = {
+    "a column and a row by turns": _column_or_row,
+    "a tall column": lambda array, turn: np.ones((LONG, 1), array.dtype),
+    "one entry for all": lambda array, turn: array[(slice(1),) * array.ndim],
+    "one column for all": lambda array, turn: array[..., :1],
+    "an axis more": lambda array, turn: np.stack([array] * (2 + turn)),
+    "all in a row": lambda array, turn: array.ravel(),
+    "one number": lambda array, turn: array.ravel()[:1].reshape(()),
+    "nothing": lambda array, turn: array[:0],
+    "a NaN": _with_nan,
+    "infinity": lambda array, turn: np.full(array.shape, np.inf),
+    "other numbers": lambda array, turn: array.astype(complex),
+    "not an array": lambda array, turn: array.tolist(),
+}
+
+
+class Misshaping:
+    """The right answer, but for the form of every array and tensor in what it returns."""
+
+    def __init__(self, answer, shape, turns):
+        self._answer, self._shape, self._turns = answer, shape, turns
+        self.changed, self.printed = answer.changed, answer.printed
+
+    def __getattr__(self, question):
+        def ask(*args, **kwargs):
+            found = getattr(self._answer, question)(*args, **kwargs)
+            if question in NEW_ANSWERS:
+                return Misshaping(found, self._shape, self._turns)
+            self._turns.append(question)
+            return self._instead(found)
+
+        return ask
+
+    def _instead(self, value):
+        if isinstance(value, (tuple, list)):
+            return type(value)(map(self._instead, value))
+        if isinstance(value, dict):
+            return {key: self._instead(item) for key, item in value.items()}
+        if is_tensor(value):
+            found = self._shape(value.detach().numpy(), len(self._turns))
+            return torch.as_tensor(found) if isinstance(found, np.ndarray) else found
+        return self._shape(value, len(self._turns)) if isinstance(value, np.ndarray) else value
+
+
+class LargestTensor(TorchDispatchMode):
+    """numbers: of the largest tensor that was made meanwhile."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        sizes = [each.numel() for each in tree_leaves(made) if is_tensor(each)]
+        self.numbers = max([self.numbers, *sizes])
+        return made
+
+
+@pytest.fixture(scope="module", autouse=True)
+def torch_has_imported_what_watching_takes():
+    with LargestTensor():
+        torch.ones(2, requires_grad=True).sum().backward()
+
+
+@contextlib.contextmanager
+def little_memory():
+    """Fails where NumPy's memory grows, or a tensor has more numbers, than a column and a row by themselves explain."""
+    tracemalloc.start()
+    try:
+        with LargestTensor() as largest:
+            yield
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert most < 10e6, f"{most / 1e6:.0f} MB"
+    assert largest.numbers < 20 * LONG, f"{largest.numbers:,} numbers"
+
+
+def test_memory_is_seen():
+    column, row = np.ones((LONG, 1)), np.ones((1, LONG))
+    with pytest.raises(AssertionError, match="MB"), little_memory():
+        column - row
+    with pytest.raises(AssertionError, match="numbers"), little_memory():
+        torch.from_numpy(column) - torch.from_numpy(row)
+
+
+@pytest.mark.parametrize("shape", FORMS)
+@pytest.mark.parametrize(("exercise", "law"), LAWS)
+def test_a_law_does_not_hold_for_values_of_another_form_and_computes_nothing_with_them(exercise, law, shape):
+    alone = dataclasses.replace(exercise, cases=(), properties=(law,))
+    turns = []
+    answer = Misshaping(InProcessAnswer(exercise.reference), FORMS[shape], turns)
+    with little_memory():
+        verdict = judge(alone, answer)
+    assert (verdict.status, verdict.points) == ("failed", 0), verdict.message
+    assert "expected" in verdict.message and "cannot be used" not in verdict.message
+    assert turns.count("call") == 1, "the law went on with it"
+
+
+@pytest.mark.parametrize("shape", FORMS)
+@pytest.mark.parametrize("exercise", WRITTEN, ids=lambda exercise: exercise.name)
+def test_a_case_of_its_own_making_computes_little_with_values_of_another_form(exercise, shape):
+    cases = dataclasses.replace(exercise, properties=())
+    with little_memory():
+        verdict = judge(cases, Misshaping(InProcessAnswer(exercise.reference), FORMS[shape], []))
+    assert verdict.status != "passed" and verdict.points == 0
+
+
+@pytest.mark.parametrize(("exercise", "law"), LAWS)
+def test_a_law_holds_for_the_right_answer_and_for_others_that_are_right(exercise, law):
+    alone = dataclasses.replace(exercise, cases=(), properties=(law,))
+    for right in (exercise.reference, *exercise.alternatives):
+        verdict = judge(alone, InProcessAnswer(right))
+        assert verdict.status == "passed", verdict.message
+
+
+def checked(answer, reference, **how):
+    return FormChecked(InProcessAnswer(answer), InProcessAnswer(reference), **how)
+
+
+def test_other_values_of_the_right_form_reach_the_law_as_they_are():
+    found = checked(lambda x: (x + 1, -3), lambda x: (x, 2)).call(np.zeros((2, 3)))
+    np.testing.assert_array_equal(found[0], np.ones((2, 3)))
+    assert found[1] == -3
+
+
+def test_the_message_names_what_is_returned():
+    with pytest.raises(WrongForm, match=r"^weights: expected shape \(2, 3\), got \(3, 2\)$"):
+        checked(lambda x: x.T, lambda x: x, label="weights").call(np.zeros((2, 3)))
+
+
+def test_where_any_float_is_right_another_precision_is():
+    half = checked(lambda x: x.astype(np.float16), lambda x: x, any_float=True).call(np.zeros(2))
+    assert half.dtype == np.float16
+    with pytest.raises(WrongForm, match="expected dtype float64, got float16"):
+        checked(lambda x: x.astype(np.float16), lambda x: x).call(np.zeros(2))
+
+
+def test_infinity_is_allowed_where_the_right_answer_has_it():
+    assert form_difference(np.array([0.0, -np.inf]), np.array([np.inf, np.nan])) is None
+    assert "finite numbers, got nan at [1]" in form_difference(np.zeros(2), np.array([0.0, np.nan]))
+    assert "finite numbers, got inf" in form_difference(1.0, float("inf"))
+
+
+def test_a_text_of_any_words_has_the_form_of_a_text():
+    assert form_difference("x", "y") is None
+    assert "expected 'x'" in form_difference("x", b"y")
+    assert "expected None" in form_difference(None, np.zeros(2))
+
+
+def fails(*args):
+    raise ValueError("no")
+
+
+def test_where_the_right_answer_raises_a_result_never_reaches_the_law():
+    assert checked(lambda: np.ones((LONG, LONG)), fails).call() is None
+    with pytest.raises(AnswerError, match="no"):
+        checked(fails, fails).call()
+
+
+def test_what_the_answer_raises_reaches_the_law():
+    with pytest.raises(AnswerError, match="ValueError: no"):
+        checked(fails, lambda: 1).call()
+
+
+def test_what_the_reference_draws_changes_nothing_for_the_answer():
+    def draws():
+        return np.random.normal(size=2) + torch.rand(2).numpy()
+
+    np.random.seed(1)
+    torch.manual_seed(1)
+    alone = draws()
+    both = checked(draws, draws)
+    np.random.seed(1)
+    torch.manual_seed(1)
+    np.testing.assert_array_equal(both.call(), alone)
+    both.seed(1)
+    torch.manual_seed(1)
+    assert both.call().shape == alone.shape
+
+
+class Twice(torch.nn.Module):
+    def __init__(self, width, tall=False):
+        super().__init__()
+        self.linear, self.tall = torch.nn.Linear(width, width), tall
+
+    def forward(self, x):
+        return x.new_ones(LONG, 1) if self.tall else 2 * self.linear(x)
+
+
+def test_a_module_is_checked_like_a_function():
+    x = torch.zeros(2, 3)
+    right = checked(Twice, Twice).make(3)
+    right.load({"linear.weight": torch.eye(3), "linear.bias": torch.zeros(3)})
+    assert right.call(x + 1).equal(2 * (x + 1))
+    _, (gradient,), own = right.call_with_gradients((x,), x + 1)
+    assert gradient.equal(x + 2) and sorted(own) == ["linear.bias", "linear.weight"]
+    assert right.part("linear").parameters() == {"weight": (3, 3), "bias": (3,)}
+    assert right.part("linear").is_same(right.part("linear"))
+    wrong = checked(lambda width: Twice(width, tall=True), Twice).make(3)
+    with pytest.raises(WrongForm, match=r"expected shape \(2, 3\)"):
+        wrong.call(x)
+
+
+def test_the_right_answer_is_asked_before_an_answer_can_change_the_arguments():
+    def spoils(x):
+        x[...] = 7.0
+        return x
+
+    found = checked(spoils, lambda x: None if (x == 7).any() else x)
+    assert found.call(np.zeros(3)).tolist() == [7.0, 7.0, 7.0]
+    assert found.changed == {0}
