@@ -43,7 +43,9 @@ def main(descriptor, parent):
         _send(channel, "ready", True)
         while request := inbox.get():
             _set_limit("RLIMIT_AS", _address_space() + MEMORY)
-            _send(channel, "record", grader.grade(_submission(**request)))
+            record = grader.grade(_submission(**request))
+            inbox.is_idle.set()  # who has the record may go away at once: that is no reason to end in a hurry
+            _send(channel, "record", record)
     except BaseException as error:  # what it left behind in this process is unknown: a new one goes on
         _send(channel, *_told(error))
     finally:
@@ -53,22 +55,22 @@ def main(descriptor, parent):
 
 class _Inbox:
     """What the parent asks for, and None when it wants no more. Where it goes away amid the work, so does this
-    process: nobody is there to hear the result."""
+    process: nobody is there to hear the result. is_idle: no work is in hand."""
 
     def __init__(self, channel):
-        self._lines, self._is_idle = queue.SimpleQueue(), threading.Event()
+        self._lines, self.is_idle = queue.SimpleQueue(), threading.Event()
         threading.Thread(target=self._listen, args=(channel.makefile("rb"),), daemon=True).start()
 
     def get(self):
-        self._is_idle.set()
+        self.is_idle.set()
         line = self._lines.get()
-        self._is_idle.clear()
+        self.is_idle.clear()
         return json.loads(line) if line else None
 
     def _listen(self, lines):
         for line in lines:
             self._lines.put(line)
-        if not self._is_idle.is_set():
+        if not self.is_idle.is_set():
             os._exit(0)
         self._lines.put(None)
 
