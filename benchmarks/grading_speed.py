@@ -42,7 +42,7 @@ from clearformer.grading.classroom.pool import Pool
 from clearformer.grading.classroom.settings import Settings
 from clearformer.grading.classroom.submissions import find
 
-WARM_UP = 4  # submissions for each judge before the clock starts
+WARM_UP = 16  # submissions for each judge before the clock starts: the second judge takes a second to start
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ runs in this process (a notebook) or in a child behind a pipe (grading). Every a
     seed(number)                      set the random state that the answer's code sees
     ahead(calls)                      the calls (args, kwargs) to come next, in this order: an answer far away may begin
 
-and collects, over all that it was asked,
+has is_here, whether its code runs in this process, and collects, over all that it was asked,
 
     changed       names or positions of arguments that were changed in place
     printed       what the code printed, cut to a few lines' worth
@@ -146,6 +146,8 @@ def _stub(error):
 
 class _InProcess:
     """What functions and modules in this process have in common: running the code, watched."""
+
+    is_here = True
 
     def __init__(self, target, guard, log):
         self._target, self._guard, self._log = target, guard, log

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 
@@ -36,7 +37,12 @@ def to_array(value):
         plain = value.detach().cpu()
         return (plain.float() if name == "bfloat16" else plain).numpy(), name
     array = np.asarray(value)
-    return array, array.dtype.name
+    return array, _name(array.dtype)
+
+
+@functools.cache
+def _name(dtype):
+    return dtype.name  # which NumPy puts together each time
 
 
 def describe(value):
@@ -75,6 +81,8 @@ def tolerance(expected, dtype, scale, close=None):
 
 
 def _numeric_difference(expected, got, dtype, scale, close):
+    if expected.dtype == got.dtype and expected.tobytes() == got.tobytes():
+        return None  # as what follows would find, in a tenth of the time
     wanted, found = expected.astype(np.float64), got.astype(np.float64)
     if np.isnan(found).any() and not np.isnan(wanted).any():
         index = tuple(int(i) for i in np.argwhere(np.isnan(found))[0])

@@ -37,6 +37,10 @@ class FormChecked:
         self._label, self._any_float = label, any_float
 
     @property
+    def is_here(self):
+        return self._answer.is_here
+
+    @property
     def changed(self):
         return self._answer.changed
 
@@ -54,7 +58,7 @@ class FormChecked:
 
     def _ask(self, question, args, kwargs):
         raised = False
-        with _random_states_kept():
+        with _random_states_kept() if self._answer.is_here else contextlib.nullcontext():
             try:
                 wanted = getattr(self._reference, question)(*args, **kwargs)
             except AnswerError:

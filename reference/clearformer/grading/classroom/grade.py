@@ -11,7 +11,6 @@ import json
 import re
 import sys
 import time
-from dataclasses import asdict
 
 from clearformer.checks import catalogue, overview
 from clearformer.checks.feedback import message
@@ -119,7 +118,7 @@ def _imports_of(lesson):
 
 def _complete(record, results, trouble, began):
     exercises = [
-        {**asdict(result), "message": _shortened(result.message), "seconds": round(result.seconds, 3)}
+        {**vars(result), "message": _shortened(result.message), "seconds": round(result.seconds, 3)}
         for result in results
     ]
     more = [f"And {len(trouble) - TROUBLE_LIMIT} cells more."] if len(trouble) > TROUBLE_LIMIT else []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import operator
 import os
 import sys
 import traceback
@@ -17,6 +18,7 @@ from traitlets.config import Config
 
 TEXT_LIMIT = 500  # characters of an error's text
 NAME_LIMIT = 100
+_all, _map, _is = all, map, operator.is_  # taken before a cell can replace them
 WATCHED = (builtins, np, np.linalg, np.random)  # modules that asking an answer itself computes with
 
 
@@ -135,9 +137,10 @@ class Cells:
         Calls none of them: whoever calls this cannot rely on any.
         """
         before, now = self._untouched[builtins], builtins.__dict__
+        if _all(_map(_is, _map(now.get, before), before.values())):
+            return {}
         replaced = {name: now.get(name) for name, value in before.items() if now.get(name) is not value}
-        if replaced:
-            now.update(before)
+        now.update(before)
         return replaced
 
     def _replaced(self):
