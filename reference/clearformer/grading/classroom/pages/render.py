@@ -30,13 +30,9 @@ def render(shown, columns, sandbox, date):
     common = {"sandbox": sandbox, "date": date, "date_in_words": f"{date.day} {MONTHS[date.month - 1]} {date.year}"}
     yield "index.html", _class_page(own_records, columns, common)
     template = _template("student.html")
-    people = [(own[0]["student"], f"{page}.html") for page, own in own_records.items()]
-    around = zip([None, *people], people, [*people[1:], None], own_records.values(), strict=False)
-    for before, (student, file), after, own in around:
-        yield (
-            f"students/{file}",
-            template.render(**common, student=student, own=own, before=before, after=after, policy=_policy()),
-        )
+    for page, own in own_records.items():  # it is handed back: it names nobody else
+        student = own[0]["student"]
+        yield f"students/{page}.html", template.render(**common, student=student, own=own, policy=_policy())
 
 
 def _class_page(own_records, columns, common):
