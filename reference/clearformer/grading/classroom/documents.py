@@ -112,8 +112,9 @@ def _slug(text):
 
 
 def for_people(records):
-    """The records with text that is safe to show, and "page": the name of their student's files."""
-    records = list(records)
+    """The records as a reader looks for them, by name, with text that is safe to show, and "page": the name of their
+    student's files."""
+    records = sorted(records, key=lambda record: (record["student"].casefold(), record["student"], record["path"]))
     names = file_names({record["student"] for record in records})
     return [{**_shown(record), "page": names[record["student"]]} for record in records]
 
