@@ -248,7 +248,7 @@ def test_an_odd_notebook_is_graded_by_its_answers(what, grade_content):
 
 @pytest.mark.parametrize("what", COSTLY)
 def test_a_costly_notebook_costs_a_bounded_time(what, ground, graders, sandbox_full):
-    """With a deadline of 1 s a notebook may take 5 s; the rest is room for a busy machine."""
+    """With a deadline of 1 s a notebook may take 5 s; the rest is room for reading it, and for a busy machine."""
     ground.file.write_text(COSTLY[what]())
     grader = graders(deadline=1.0)
     began = time.perf_counter()
@@ -256,7 +256,7 @@ def test_a_costly_notebook_costs_a_bounded_time(what, ground, graders, sandbox_f
     seconds = time.perf_counter() - began
     check_shape(record)
     assert earned(record) == set()
-    assert seconds < 5 + SECONDS, f"{seconds:.0f} s"
+    assert seconds < 5 + 4 * SECONDS, f"{seconds:.0f} s"
 
 
 HOSTILE_NAMES = [

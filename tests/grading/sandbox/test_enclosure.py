@@ -158,3 +158,14 @@ def test_an_ordinary_user_has_every_layer(sandbox_full, tmp_path):
             assert "13 of 13 layers active" in done.stdout
             return
     pytest.skip("no Python here can be run by an ordinary user, so this could not be tried")
+
+
+@pytest.mark.parametrize(
+    ("packages", "is_scratch"), [("/opt/env/site-packages", True), ("/tmp/env/site-packages", False)]
+)
+def test_the_folder_for_temporary_files_is_the_scratch_unless_python_lies_there(packages, is_scratch):
+    python = enclosure.Python(Path("/usr/bin/python3"), (Path("/usr/lib"),), (Path(packages),))
+    line = enclosure.command("bwrap", "/view", 4, 5, python=python)
+    links = [line[place + 1 : place + 3] for place, part in enumerate(line) if part == "--symlink"]
+    assert ([enclosure.SCRATCH, "/tmp"] in links) == is_scratch
+    assert [enclosure.SCRATCH, "/dev/shm"] in links
