@@ -97,7 +97,7 @@ def nothing_left_behind(tmp_path, monkeypatch):
     before, descriptors = children(), len(os.listdir("/proc/self/fd"))
     yield
     assert children() <= before
-    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len(os.listdir("/proc/self/fd")) <= descriptors  # fewer where something of an earlier test goes away
     assert not list(scratch.iterdir())
 
 
