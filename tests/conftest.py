@@ -1,7 +1,11 @@
 """What all tests share: the fixtures of jupyter_browser.py."""
 
 import importlib.util
+import os
 from pathlib import Path
+
+# Tests run side by side: with a thread for each core in each of them they would wait for one another. Before torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_configure(config):

@@ -1,0 +1,17 @@
+"""Whole models, their configurations, and weights from elsewhere."""
+
+from clearformer.models.marian_weights import from_marian
+from clearformer.models.parameters import count_parameters
+from clearformer.models.torch_weights import from_torch, paired_parameters, to_torch
+from clearformer.models.transformer import AttentionMaps, Transformer, TransformerConfig
+
+__all__ = [
+    "AttentionMaps",
+    "Transformer",
+    "TransformerConfig",
+    "count_parameters",
+    "from_marian",
+    "from_torch",
+    "paired_parameters",
+    "to_torch",
+]

@@ -1,0 +1,36 @@
+"""The feed-forward sublayer: every token by itself."""
+
+import torch.nn.functional as F
+from torch import nn
+
+from clearformer.nn._arguments import require_choice, require_count, require_dropout, require_states
+from clearformer.nn.dropout import Dropout
+
+ACTIVATIONS = {"relu": F.relu, "gelu": F.gelu, "silu": F.silu}
+
+
+class FeedForward(nn.Module):
+    """Wider, an activation, back: linear2(dropout(relu(linear1(x)))) (Vaswani et al. 2017, eq. 2).
+
+    activation is "relu", as in 2017, or "gelu" or "silu", which weights from elsewhere may need.
+    """
+
+    def __init__(self, d_model, d_ff, dropout=0.0, activation="relu"):
+        super().__init__()
+        require_count("d_model", d_model)
+        require_count("d_ff", d_ff)
+        require_dropout(dropout)
+        require_choice("activation", activation, ACTIVATIONS)
+        self.linear1 = nn.Linear(d_model, d_ff)
+        self.linear2 = nn.Linear(d_ff, d_model)
+        self.dropout = Dropout(dropout)
+        self.activation = activation
+
+    def forward(self, x):
+        """x (..., T, d_model) → (..., T, d_model)."""
+        require_states("x", x, self.linear1.in_features)
+        hidden = ACTIVATIONS[self.activation](self.linear1(x))  # (..., T, d_ff)
+        return self.linear2(self.dropout(hidden))
+
+    def extra_repr(self):
+        return f"activation={self.activation!r}"
