@@ -1,0 +1,1 @@
+"""Training: loss, learning rate, the loop, checkpoints, averaging, several processes."""
