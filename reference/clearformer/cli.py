@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from clearformer.data.command import app as data_app
+
 app = typer.Typer(
     name="clearformer",
     help="The Transformer, built by hand: a course in JupyterLab.",
@@ -12,6 +14,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(data_app, name="data")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -119,6 +122,112 @@ def grade(
     from clearformer.grading.classroom.command import run
 
     raise typer.Exit(run(submissions, out, jobs, deadline, scheduler, resume, sandbox))
+
+
+@app.command()
+def train(
+    recipe: Annotated[
+        str,
+        typer.Argument(metavar="CONFIG", help="A recipe of the course by name, or a TOML file.", show_default=False),
+    ],
+    into: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where the run is kept.", show_default="runs/NAME")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, metavar="M", help="Stop after M minutes.", show_default="the recipe's")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Stop after N steps.", show_default="the recipe's")
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, metavar="N", help="Of weights, batches, dropout.", show_default="the recipe's")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
+    threads: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processor cores to use.", show_default="all")
+    ] = None,
+):
+    """Train a translator from English to German.
+
+    tiny_translation needs nothing but the course and takes minutes; multi30k
+    needs its data (clearformer data multi30k) and takes an hour or more without
+    a GPU. A recipe of your own: copy one of reference/clearformer/training/recipes.
+
+    The folder holds checkpoints, the losses and, in the end, the translator.
+    The run may be stopped at any moment: --resume goes on to the same result.
+    On several processes or GPUs: torchrun --nproc-per-node 2 -m clearformer.cli
+    train ... gives the same training.
+
+    Example: clearformer train tiny_translation --minutes 3
+
+    Exit status: 0, done; 2, it could not be; 130, stopped by Ctrl-C.
+    """
+    from clearformer.training.command import train as train_recipe
+
+    raise typer.Exit(train_recipe(recipe, into, minutes, steps, seed, resume, threads))
+
+
+@app.command()
+def translate(
+    text: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="Sentences, each in quotes. Without any, the lines of the standard input.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A run's folder.", show_default="the one that ships")
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=1, max=100, metavar="N", help="Beam size; 1 is greedy.", show_default="its own")
+    ] = None,
+):
+    """Translate English sentences to German.
+
+    The translator that ships was trained on captions of photographs. It knows
+    people, dogs, bikes and beaches, and little else.
+
+    Example: clearformer translate "A man is riding a bike."
+
+    Exit status: 0, done; 2, it could not be.
+    """
+    from clearformer.translator.command import translate as translate_texts
+
+    raise typer.Exit(translate_texts(text or [], model, beam))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="A run's folder.", show_default="the one that ships")
+    ] = None,
+    test_set: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME", help="A test set; may be given again.", show_default="all"),
+    ] = None,
+    beam: Annotated[
+        int | None, typer.Option(min=2, max=100, metavar="N", help="Beam size.", show_default="its own")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the scores as JSON too; - prints it.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Keep the translations there.", show_default=False)
+    ] = None,
+):
+    """Score a translator: BLEU and chrF by sacreBLEU, greedy and beam search.
+
+    On Multi30k (clearformer data multi30k) each score is computed twice: on
+    plain text, and on lower-cased tokenised text, as published figures are.
+    sacreBLEU's signatures below the table say exactly how.
+
+    Example: clearformer evaluate --set test_2016_flickr
+
+    Exit status: 0, done; 2, it could not be.
+    """
+    from clearformer.translator.command import evaluate as evaluate_translator
+
+    raise typer.Exit(evaluate_translator(model, test_set or [], beam, json_file, keep))
 
 
 @app.command(name="new-exercise")
