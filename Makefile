@@ -40,6 +40,10 @@ test: test-environment ## run everything: code, notebooks, browser
 
 bench: test-environment ## measure again what benchmarks/results/ holds
 	.venv/bin/python benchmarks/check_speed.py --out benchmarks/results/check_speed.json
+	.venv/bin/python benchmarks/training_step.py --out benchmarks/results/training_step.json
+	.venv/bin/python benchmarks/generation_speed.py --out benchmarks/results/generation_speed.json
+	.venv/bin/python benchmarks/killed_training.py --out benchmarks/results/killed_training.json
+	.venv/bin/python benchmarks/draw.py
 
 bench-grading: test-environment ## time the grading of a class, against nbgrader
 	.venv/bin/python benchmarks/grading_speed.py --out benchmarks/results/grading_speed.json

@@ -70,7 +70,8 @@ def run(client, code):
 
 def measure_lesson(lesson, rounds):
     """{exercise: {"first", "right", "wrong": milliseconds}} measured in a kernel of its own."""
-    torch = "import torch" if any(module.startswith("clearformer.nn") for module in lesson.builds) else ""
+    needs_torch = any(module.startswith(("clearformer.nn", "clearformer.training")) for module in lesson.builds)
+    torch = "import torch" if needs_torch else ""
     manager, client = start_new_kernel()
     try:
         run(client, SETUP.format(torch=torch))

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import tracemalloc
 
 import numpy as np
@@ -35,8 +36,8 @@ def _with_nan(array, turn):
     return array
 
 
-# name: function of a right array and the number of the question -> what comes instead
-FORMS = {
+# name: function of a right array with axes and the number of the question -> what comes instead
+OF_ARRAYS = {
     "a column and a row by turns": _column_or_row,
     "a tall column": lambda array, turn: np.ones((LONG, 1), array.dtype),
     "one entry for all": lambda array, turn: array[(slice(1),) * array.ndim],
@@ -51,33 +52,78 @@ FORMS = {
     "not an array": lambda array, turn: array.tolist(),
 }
 
+# The same of a number, as an array without axes, where a form of arrays would be none or the right one
+OF_NUMBERS = OF_ARRAYS | {
+    "one entry for all": lambda number, turn: number.reshape(1),
+    "one column for all": lambda number, turn: number.reshape(1, 1),
+    "one number": lambda number, turn: number.astype(str),
+    "nothing": lambda number, turn: None,
+    "not an array": lambda number, turn: [number.tolist()],
+}
+
+# The same of a list, tuple or dict of numbers, texts and the like; the other forms are those of what it holds
+OF_CONTAINERS = {
+    "a tall column": lambda value, turn: np.ones((LONG, 1)),
+    "one entry for all": lambda value, turn: dict([*value.items()][:1]) if isinstance(value, dict) else value[:1] * 99,
+    "an axis more": lambda value, turn: [value] * (2 + turn),
+    "all in a row": lambda value, turn: value | {"one more": 1} if isinstance(value, dict) else value * 2 + value[:1],
+    "one number": lambda value, turn: 1.0,
+    "nothing": lambda value, turn: type(value)(),
+    "not an array": lambda value, turn: str(value),
+}
+FORMS = [*OF_ARRAYS]
+
+
+def of_another_form(value, form, turn):
+    """What comes instead of a right value, in each of its parts."""
+    if isinstance(value, (tuple, list, dict)) and form in OF_CONTAINERS and not any(map(_has_axes, tree_leaves(value))):
+        return OF_CONTAINERS[form](value, turn)
+    if isinstance(value, (tuple, list)):
+        return type(value)(of_another_form(item, form, turn) for item in value)
+    if isinstance(value, dict):
+        return {key: of_another_form(item, form, turn) for key, item in value.items()}
+    if value is None or isinstance(value, (str, bool)):
+        return OF_NUMBERS["a column and a row by turns"](np.ones(()), turn)
+    array = value.detach().numpy() if is_tensor(value) else np.asarray(value)
+    found = (OF_ARRAYS if array.ndim else OF_NUMBERS)[form](array, turn)
+    if is_tensor(value) and getattr(found, "dtype", np.dtype(str)).kind in "biufc":
+        return torch.as_tensor(found)
+    return found
+
+
+def _has_axes(leaf):
+    return np.ndim(leaf) > 0
+
 
 class Misshaping:
-    """The right answer, but for the form of every array and tensor in what it returns."""
+    """The right answer, but for the form of what it returns."""
 
-    def __init__(self, answer, shape, turns):
-        self._answer, self._shape, self._turns = answer, shape, turns
+    def __init__(self, answer, form, turns):
+        self._answer, self._form, self._turns = answer, form, turns
         self.changed, self.printed = answer.changed, answer.printed
 
     def __getattr__(self, question):
+        if not callable(found := getattr(self._answer, question)):
+            return found
+
         def ask(*args, **kwargs):
             found = getattr(self._answer, question)(*args, **kwargs)
             if question in NEW_ANSWERS:
-                return Misshaping(found, self._shape, self._turns)
+                return Misshaping(found, self._form, self._turns)
             self._turns.append(question)
-            return self._instead(found)
+            return of_another_form(found, self._form, len(self._turns)) if question in TELLING else found
 
         return ask
 
-    def _instead(self, value):
-        if isinstance(value, (tuple, list)):
-            return type(value)(map(self._instead, value))
-        if isinstance(value, dict):
-            return {key: self._instead(item) for key, item in value.items()}
-        if is_tensor(value):
-            found = self._shape(value.detach().numpy(), len(self._turns))
-            return torch.as_tensor(found) if isinstance(found, np.ndarray) else found
-        return self._shape(value, len(self._turns)) if isinstance(value, np.ndarray) else value
+
+# The other questions are about names and identity, or tell nothing.
+TELLING = ("call", "call_with_gradients", "call_watched", "method", "attribute")
+
+
+@functools.cache
+def alone(exercise, law=None):
+    """The exercise with nothing but this law, or with its cases alone."""
+    return dataclasses.replace(exercise, **{"properties": ()} if law is None else {"cases": (), "properties": (law,)})
 
 
 class LargestTensor(TorchDispatchMode):
@@ -120,33 +166,29 @@ def test_memory_is_seen():
         torch.from_numpy(column) - torch.from_numpy(row)
 
 
-@pytest.mark.parametrize("shape", FORMS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize(("exercise", "law"), LAWS)
-def test_a_law_does_not_hold_for_values_of_another_form_and_computes_nothing_with_them(exercise, law, shape):
-    alone = dataclasses.replace(exercise, cases=(), properties=(law,))
+def test_a_law_does_not_hold_for_values_of_another_form_and_computes_nothing_with_them(exercise, law, form):
     turns = []
-    answer = Misshaping(InProcessAnswer(exercise.reference), FORMS[shape], turns)
     with little_memory():
-        verdict = judge(alone, answer)
+        verdict = judge(alone(exercise, law), Misshaping(InProcessAnswer(exercise.reference), form, turns))
     assert (verdict.status, verdict.points) == ("failed", 0), verdict.message
     assert "expected" in verdict.message and "cannot be used" not in verdict.message
     assert turns.count("call") == 1, "the law went on with it"
 
 
-@pytest.mark.parametrize("shape", FORMS)
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("exercise", WRITTEN, ids=lambda exercise: exercise.name)
-def test_a_case_of_its_own_making_computes_little_with_values_of_another_form(exercise, shape):
-    cases = dataclasses.replace(exercise, properties=())
+def test_a_case_of_its_own_making_computes_little_with_values_of_another_form(exercise, form):
     with little_memory():
-        verdict = judge(cases, Misshaping(InProcessAnswer(exercise.reference), FORMS[shape], []))
+        verdict = judge(alone(exercise), Misshaping(InProcessAnswer(exercise.reference), form, []))
     assert verdict.status != "passed" and verdict.points == 0
 
 
 @pytest.mark.parametrize(("exercise", "law"), LAWS)
 def test_a_law_holds_for_the_right_answer_and_for_others_that_are_right(exercise, law):
-    alone = dataclasses.replace(exercise, cases=(), properties=(law,))
     for right in (exercise.reference, *exercise.alternatives):
-        verdict = judge(alone, InProcessAnswer(right))
+        verdict = judge(alone(exercise, law), InProcessAnswer(right))
         assert verdict.status == "passed", verdict.message
 
 

@@ -152,6 +152,10 @@ def _difference(expected, got, label, any_float, numbers_differ):
     return f"{label}: {text}" if text else None
 
 
+def _is_short(items):
+    return len(items) <= 12 and all(type(item) in (int, float, bool, str) for item in items)
+
+
 def _structure_difference(expected, got, label, *how):
     if isinstance(expected, dict):
         if not isinstance(got, dict) or set(got) != set(expected):
@@ -161,6 +165,7 @@ def _structure_difference(expected, got, label, *how):
         if type(got) is not type(expected):
             return f"{label}: expected a {type(expected).__name__} of {len(expected)}, got a {kind_of(got)}"
         if len(got) != len(expected):
-            return f"{label}: expected {len(expected)} items, got {len(got)}"
+            shown = f"\nexpected {expected!r}\ngot      {got!r}" if _is_short(expected) and _is_short(got) else ""
+            return f"{label}: expected {len(expected)} items, got {len(got)}{shown}"
         pairs = [(f"{label}[{i}]", *both) for i, both in enumerate(zip(expected, got, strict=True))]
     return next((text for name, a, b in pairs if (text := _difference(a, b, name, *how))), None)

@@ -85,7 +85,7 @@ def misconception(slug, says):
     return lambda implementation: Misconception(slug, implementation, says)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Exercise:
     """See the module's docstring of `clearformer.checks` for what is made from this.
 

@@ -6,7 +6,8 @@ import textwrap
 from html import escape
 
 COLUMNS = 96  # JupyterLab would break longer lines inside words
-KEEP = {"replace_whitespace": False, "drop_whitespace": False}  # numbers stay in their columns
+# Numbers stay in their columns, and words whole: "feed-forward" is one.
+KEEP = dict(replace_whitespace=False, drop_whitespace=False, break_long_words=False, break_on_hyphens=False)
 MARKS = {"passed": "✓", "failed": "✗", "not run": "–"}
 
 
@@ -15,7 +16,7 @@ class CheckFailed(Exception):
 
     def _render_traceback_(self):
         lines = str(self).split("\n")
-        return [part for line in lines for part in textwrap.wrap(line, COLUMNS, break_long_words=False, **KEEP) or [""]]
+        return [part for line in lines for part in textwrap.wrap(line, COLUMNS, **KEEP) or [""]]
 
 
 class CheckReport:

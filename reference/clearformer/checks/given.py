@@ -32,6 +32,7 @@ from clearformer.checks.compare import is_tensor
 CALLS_LIMIT = 10_000  # of a callback, in one question
 ACTIVATIONS = ("ReLU", "GELU", "SiLU", "Tanh", "Sigmoid", "Identity", "Dropout")
 LAYERS = frozenset((*ACTIVATIONS, "Linear", "LayerNorm", "Embedding", "Sequential", "ModuleList", "ModuleDict"))
+UNCHANGING = frozenset((int, float, str, bool, type(None)))
 ERRORS = {error.__name__: error for error in (ValueError, TypeError, IndexError, KeyError, OverflowError)}
 
 
@@ -215,6 +216,8 @@ def labelled(value):
 
 def plain(value):
     """A copy that later calls cannot change; gradients' history is left behind."""
+    if type(value) in UNCHANGING:
+        return value
     if isinstance(value, tuple):
         return tuple(plain(item) for item in value)
     if isinstance(value, list):

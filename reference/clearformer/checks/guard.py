@@ -56,27 +56,31 @@ class Guard:
 
     def __init__(self, names=(), modules=()):
         self._names, self._modules = tuple(names), frozenset(modules)
-        self._codes, self._builtins, self._methods = {}, {}, {}
-        self._depth = 0
+        self._not_found = [*names]
+        self._codes, self._builtins, self._methods, self._kept = {}, {}, {}, []
         self.called = ""
 
     def _look_up(self):
-        self._codes, self._builtins, self._methods = {}, {}, {}
-        for name in self._names:
+        """Find what is loaded by now; the rest is looked for again before the next question."""
+        for name in [*self._not_found]:
             found = _resolve(name)
+            if found is None:
+                continue
+            self._not_found.remove(name)
             if isinstance(found, type):
                 found = found.__init__
+            self._kept.append(found)  # so that the ids below stay its own
             if hasattr(found, "__code__"):
-                self._codes[found.__code__] = name
+                self._codes[id(found.__code__)] = name  # by id: the hash of code is computed anew for each call
             elif type(found).__name__ == "method_descriptor":
                 self._methods[found.__objclass__, found.__name__] = name
-            elif found is not None:
+            else:
                 self._builtins[id(found)] = name
 
     def _watch(self, frame, event, argument):
         name = None
         if event == "call":
-            name = self._codes.get(frame.f_code)
+            name = self._codes.get(id(frame.f_code))
             if name is None and frame.f_globals.get("__name__") in self._modules:
                 if frame.f_code.co_name == "<module>":  # importing is allowed, calling is not
                     return

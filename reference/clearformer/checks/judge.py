@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import sys
 import time
@@ -22,6 +23,7 @@ NOT_RAISED = {
     "ParameterNames": "the parameters of the module are not the ones asked for: ",
     "NoModule": "",
     "NoTensor": "",
+    "TooManyCalls": "your code was stopped: ",
 }
 
 
@@ -60,6 +62,8 @@ class Observation:
 def observe(case, answer, seed, inputs=None):
     """Ask `answer` what `case` asks. inputs: those of the seed, where they are drawn already."""
     answer.changed.clear()
+    if answer.is_here and (torch := sys.modules.get("torch")):
+        torch.default_generator.manual_seed(seed)  # what is seen then depends on nothing that was asked before
     seen = Observation()
     try:
         seen.values = case.ask(answer, inputs or case.inputs(seed))
@@ -130,20 +134,49 @@ def _agrees(exercise, case, wrong, got):
     return wrong.changed == got.changed and case_difference(exercise, case, wrong, got) is None
 
 
-def recognise(exercise, seen, failing, seed):
+class KnownAnswers:
+    """What the right answer and the known wrong ones show with one seed. It is looked at when needed, and once."""
+
+    def __init__(self, exercise, seed):
+        self._exercise, self._seed, self._shown = exercise, seed, {}
+
+    def right(self, case):
+        """An exercise whose own right answer fails is a bug of ours: RuntimeError says so."""
+        right = self._look(case, None, self._exercise.reference)
+        wanted = case.raises and case.raises.__name__
+        if (right.error and right.error.kind) != wanted:
+            name = self._exercise.name
+            raise RuntimeError(f"{name}, case {case.name!r}: should raise {wanted}, but: {right.error}")
+        return right
+
+    def wrong(self, case, misconception):
+        return self._look(case, misconception.slug, misconception.implementation)
+
+    def _look(self, case, slug, implementation):
+        if (case.name, slug) not in self._shown:
+            self._shown[case.name, slug] = observe(case, InProcessAnswer(implementation), self._seed)
+        return self._shown[case.name, slug]
+
+
+@functools.lru_cache(maxsize=4)
+def known_answers(exercise, seed):
+    """Those of a few exercises are kept: a reader checks the same one again and again."""
+    return KnownAnswers(exercise, seed)
+
+
+def recognise(exercise, seen, failing, known):
     """The misconception whose results the learner's results are, or None.
 
     It has to agree in the smallest failing case and in at least half of the failing ones; among
     several, the one that agrees in most cases. `seen` holds (case, observation) pairs; `failing` is
-    the part of them that is wrong.
+    the part of them that is wrong; known: KnownAnswers.
     """
     first_case, first_seen = failing[0]
     best, best_score = None, 0
     for wrong in exercise.misconceptions:
-        answer = InProcessAnswer(wrong.implementation)
-        if not _agrees(exercise, first_case, observe(first_case, answer, seed), first_seen):
+        if not _agrees(exercise, first_case, known.wrong(first_case, wrong), first_seen):
             continue
-        agreed = [case for case, got in seen if _agrees(exercise, case, observe(case, answer, seed), got)]
+        agreed = [case for case, got in seen if _agrees(exercise, case, known.wrong(case, wrong), got)]
         explained = sum(any(case is other for other in agreed) for case, _ in failing)
         if 2 * explained >= len(failing) and len(agreed) > best_score:
             best, best_score = wrong, len(agreed)
@@ -211,7 +244,7 @@ def _torch_set_aside(seed):
         return
     threads, state = torch.get_num_threads(), torch.get_rng_state()
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
+    torch.default_generator.manual_seed(seed)
     try:
         with torch.enable_grad():
             yield
@@ -229,33 +262,23 @@ def _announced(cases, answer, seed):
         yield from drawn
 
 
-def _right(exercise, case, reference, seed, inputs):
-    """What the right answer shows. An exercise whose own right answer fails is a bug of ours: say so."""
-    right = observe(case, reference, seed, inputs)
-    wanted = case.raises and case.raises.__name__
-    if (right.error and right.error.kind) != wanted:
-        raise RuntimeError(f"{exercise.name}, case {case.name!r}: should raise {wanted}, but: {right.error}")
-    return right
-
-
 def _judge(exercise, answer, seed):
     began = time.perf_counter()
-    reference = InProcessAnswer(exercise.reference)
+    known = known_answers(exercise, seed)
     seen, failing, texts = [], [], []
     printed = ""
     for case, inputs in _announced(exercise.cases, answer, seed):
-        right = _right(exercise, case, reference, seed, inputs)  # first: it leaves its inputs as they are
         got = observe(case, answer, seed, inputs)
         if got.error and (got.error.unanswered or got.error.forbidden):
             return _stopped(exercise, got.error, began)
         seen.append((case, got))
-        text = case_difference(exercise, case, right, got)
+        text = case_difference(exercise, case, known.right(case), got)
         if text:
             failing.append((case, got))
             texts.append(text)
         if (len(failing) == 1 and text) or not failing:
             printed = answer.printed
-    wrong = recognise(exercise, seen, failing, seed) if failing else None
+    wrong = recognise(exercise, seen, failing, known) if failing else None
     broken = {} if failing else _broken_properties(exercise, answer, seed)
     return Verdict(
         exercise=exercise.name,

@@ -122,7 +122,8 @@ def tells(name, *cells, **more):
 
 
 def answers(name, code, way="assert_allclose", says="softmax: (error|failed|unanswered)"):
-    return Attack(name, (TELL, ("softmax", code)), passes(), way, says=says)
+    # they look through many folders, and more of them where more is installed
+    return Attack(name, (TELL, ("softmax", code)), passes(), way, says=says, deadline=40.0)
 
 
 ATTACKS = (

@@ -263,7 +263,8 @@ def test_a_killed_run_loses_nothing_that_is_finished(submit, start, grade, out, 
         for judge in judges:
             os.kill(judge, signal.SIGKILL)
         process.communicate(timeout=SOON)
-        assert process.returncode == 0 and len(begun(log)) == 14
+        # A judge that was between two submissions when it was killed leaves none to be begun again.
+        assert process.returncode == 0 and 12 <= len(begun(log)) <= 14
     found = [each["student"] for each in notebooks(out)]
     assert found == sorted(MANY) and not any(each.get("error") for each in notebooks(out))
 

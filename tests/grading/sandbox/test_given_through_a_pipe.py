@@ -13,7 +13,8 @@ from clearformer.checks.answer import InProcessAnswer
 from clearformer.checks.exercise import Call, Case, Exercise
 from clearformer.checks.given import Callback, Generator, Layer, with_weights
 from clearformer.checks.judge import SEED, judge
-from clearformer.grading.sandbox.piped_answer import PipedAnswer
+from clearformer.grading.child import ChildStopped
+from clearformer.grading.sandbox.piped_answer import PipedAnswer, run_cell
 
 
 def exercise(reference, *cases, name=None):
@@ -362,3 +363,36 @@ def test_one_question_has_one_verdict_here_and_behind_a_pipe(asked, answer, stat
     assert here.status == status and told in here.message, here.message
     there = judge(asked, PipedAnswer(process, asked, 20, SEED), SEED)
     assert dataclasses.replace(there, seconds=0) == dataclasses.replace(here, seconds=0)
+
+
+# --- the course's own decoders, which ask the judge for every token -----------------------------------------------
+
+STOPS_FOR_NOTHING = """
+def decoder(next_token_logits, start_id, *arguments):
+    while True:
+        try:
+            next_token_logits([start_id] if isinstance(start_id, int) else [start_id[:1]])
+        except {caught}:
+            pass
+"""
+
+
+@pytest.mark.parametrize("name", ["greedy_decode", "beam_search", "decode_batch"])
+def test_a_decoder_that_asks_for_ever_is_stopped_and_told(name, forked):
+    process, found = forked(), catalogue.find(name)
+    exercise = dataclasses.replace(found, cases=found.cases[:3])
+    source = STOPS_FOR_NOTHING.format(caught="Exception").replace("decoder", name)
+    assert run_cell(process, 1, source, 10) is None
+    verdict = judge(exercise, PipedAnswer(process, exercise, 20, SEED), SEED)
+    assert (verdict.status, verdict.points) == ("error", 0)
+    assert "your code was stopped: it called next_token_logits more than" in verdict.message
+    assert process.status(0) is None, "it goes on answering"
+
+
+def test_a_decoder_that_nothing_stops_ends_at_its_deadline(forked):
+    process, exercise = forked(), catalogue.find("greedy_decode")
+    source = STOPS_FOR_NOTHING.format(caught="BaseException").replace("decoder", "greedy_decode")
+    assert run_cell(process, 1, source, 10) is None
+    with pytest.raises(ChildStopped) as stopped:
+        judge(exercise, PipedAnswer(process, exercise, 0.5, SEED), SEED)
+    assert stopped.value.late

@@ -14,7 +14,8 @@ from clearformer.checks.feedback import CheckFailed
 class Lesson:
     """id: "02_attention", the name of its notebooks; minutes to read and run it, without the exercises;
     exercises: {name: file in the lesson's folder}, in the order of the notebook;
-    builds: modules of the reference that this lesson builds, so that its exercises may not call them."""
+    builds: modules of the reference that this lesson builds: its exercises may not call them, later ones may. One that
+    an earlier lesson has brought along is named again where its subject is taught: there, too, it may not be called."""
 
     id: str
     title: str
@@ -29,6 +30,10 @@ class Lesson:
 
 def _same_names(*names):
     return {name: name for name in names}
+
+
+def _modules(package, *names):
+    return [f"{package}.{name}" for name in names]
 
 
 LESSONS = (
@@ -66,6 +71,71 @@ LESSONS = (
         },
         builds=("clearformer.numpy.multi_head", "clearformer.nn.attention"),
     ),
+    Lesson(
+        "04_encoder_decoder",
+        "From layers to a model: encoder and decoder",
+        60,
+        {
+            "FeedForward": "feed_forward",
+            **_same_names("feed_forward_share"),
+            "EncoderLayer": "encoder_layer",
+            **_same_names("decoder_mask"),
+            "DecoderLayer": "decoder_layer",
+            **_same_names("encode_then_decode", "count_parameters"),
+        },
+        builds=(
+            *_modules(
+                "clearformer.nn", "dropout", "feed_forward", "residual", "embedding", "positions", "encoder", "decoder"
+            ),
+            *_modules("clearformer.models", "parameters", "transformer", "torch_weights"),
+        ),
+    ),
+    Lesson(
+        "05_training",
+        "How it learns: the training recipe",
+        60,
+        _same_names(
+            "warmup_rate",
+            "loss_before_training",
+            "label_smoothed_loss",
+            "lowest_smoothed_loss",
+            "translation_loss",
+            "batch_by_tokens",
+        ),
+        builds=(
+            *_modules("clearformer.data", "tokenizer", "batches", "toy_tasks"),
+            # The corpora answer nothing, and lesson 06 is about them.
+            *_modules("clearformer.data", "multi30k", "download", "folder", "progress_bar", "translation_pairs"),
+            *_modules("clearformer.data.tiny_translation", "corpus", "english", "german"),
+            *_modules("clearformer.data.tiny_translation", "sampling", "sentences", "words"),
+            *_modules("clearformer.training", "loss", "schedule", "loop", "settings", "progress", "randomness"),
+            *_modules("clearformer.training", "checkpoint", "averaging", "data_parallel"),
+        ),
+    ),
+    Lesson(
+        "06_translation",
+        "English to German: a translator",
+        60,
+        _same_names(
+            "most_frequent_pair",
+            "merge_pair",
+            "greedy_decode",
+            "decode_batch",
+            "positions_without_cache",
+            "beam_search",
+            "bleu_without_the_last_word",
+            "corpus_bleu",
+        ),
+        builds=(
+            "clearformer.data.byte_pairs",
+            "clearformer.nn.cache",
+            *_modules("clearformer.generation", "one_sentence", "greedy", "beam"),
+            "clearformer.models.marian_weights",
+            "clearformer.evaluation",
+            *_modules("clearformer.translator", "translator", "scores", "moses", "progress_bar"),
+            *_modules("clearformer.training", "recipe", "run_recipe"),
+        ),
+    ),
 )
 
 
@@ -100,7 +170,15 @@ def exercises(lesson_id=None):
     ]
 
 
+def modules_built_before(lesson_id):
+    """Reference modules that an answer in this lesson may call: those of earlier lessons, without its own subject's."""
+    before = LESSONS[: [each.id for each in LESSONS].index(lesson_id)]
+    own = lesson(lesson_id).builds
+    return tuple(dict.fromkeys(module for each in before for module in each.builds if module not in own))
+
+
 def modules_not_yet_built(lesson_id):
     """Reference modules that an answer in this lesson may not call: its own subject's, and later ones'."""
-    ids = [each.id for each in LESSONS]
-    return tuple(module for each in LESSONS[ids.index(lesson_id) :] for module in each.builds)
+    allowed = modules_built_before(lesson_id)
+    every = dict.fromkeys(module for each in LESSONS for module in each.builds)
+    return tuple(module for module in every if module not in allowed)

@@ -32,7 +32,7 @@ def view(lesson, into):
 
 def _contents(lesson):
     """{path inside the package: what stands there}"""
-    allowed = _built_before(lesson)
+    allowed = catalogue.modules_built_before(lesson)
     found = {}
     for path in _files():
         name = path.relative_to(PACKAGE).as_posix()
@@ -56,11 +56,6 @@ def _files():
 
 def _stand_in(name):
     return (STAND_INS / f"{name}.py").read_bytes()
-
-
-def _built_before(lesson):
-    ids = [each.id for each in catalogue.LESSONS]
-    return {module for each in catalogue.LESSONS[: ids.index(lesson)] for module in each.builds}
 
 
 def _may_be_seen(name, allowed):

@@ -2,66 +2,28 @@
 
 import math
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from clearformer.checks.catalogue.lesson_03_multi_head_attention.wrong_modules import PROJECTIONS, WRONG_MODULES, Plain
-from clearformer.checks.exercise import Call, Case, Exercise, Property
+from clearformer.checks.exercise import Case, Exercise, Property
+from clearformer.checks.modules import (
+    ModuleCall,
+    causal,
+    different_numbers,
+    linear_weights,
+    made,
+    made_alone,
+    output_alone,
+    outputs_and_gradients,
+    outputs_in_evaluation,
+    same_and_other_seeds,
+    tensor,
+)
 from clearformer.nn.attention import MultiHeadAttention as reference
 
 # What is asked ------------------------------------------------------------------------------------------------
-
-
-class ModuleCall(Call):
-    """A call of a module. The keywords are what a message shows; weights and grad_output stay out of it."""
-
-    def __init__(self, weights, grad_output, **shown):
-        super().__init__(**shown)
-        self.weights, self.grad_output = weights, grad_output
-
-    def settings(self):
-        return {name: self.kwargs[name] for name in ("d_model", "num_heads", "dropout") if name in self.kwargs}
-
-    def inputs(self):
-        return [self.kwargs[name] for name in ("query", "key", "value")]
-
-    def mask(self):
-        return {"mask": self.kwargs["mask"]} if "mask" in self.kwargs else {}
-
-
-def made(answer, call, factor=1.0):
-    """The answer's module in the dtype of the call's weights, with `factor` times these weights in it."""
-    module = answer.make(**call.settings())
-    module.to(str(call.grad_output.dtype).removeprefix("torch."))
-    module.load({name: factor * weight for name, weight in call.weights.items()})
-    return module
-
-
-def outputs_and_gradients(answer, call, evaluation=False):
-    """What most cases compare: the output, and how a loss changes with each input and each parameter."""
-    module = made(answer, call)
-    if evaluation:
-        module.eval()
-    output, of_inputs, of_parameters = module.call_with_gradients(call.inputs(), call.grad_output, call.mask())
-    names = ("query", "key", "value")
-    seen = {f"gradient of {name}": gradient for name, gradient in zip(names, of_inputs, strict=True)}
-    return {"output": output} | seen | {f"gradient of {name}": of_parameters[name] for name in call.weights}
-
-
-def outputs_in_evaluation(answer, call):
-    return outputs_and_gradients(answer, call, evaluation=True)
-
-
-def output_alone(answer, call):
-    module = made(answer, call)
-    return {"output": module.call(*call.inputs(), **call.mask())}
-
-
-def made_alone(answer, call):
-    answer.make(**call.settings())
-    return {}
 
 
 def two_objects(answer, call):
@@ -101,30 +63,6 @@ def dropped_weights(answer, call):
     }
 
 
-def different_numbers(tensor):
-    return np.unique(np.round(tensor.double().numpy(), 6))
-
-
-def same_and_other_seeds(answer, call):
-    module = made(answer, call)
-
-    def with_seed(number):
-        answer.seed(number)
-        return module.call(*call.inputs())
-
-    first, again, other = with_seed(1), with_seed(1), with_seed(2)
-    module.eval()
-    quiet, still_quiet = with_seed(1), with_seed(2)
-    module.train()
-    loud = with_seed(1)
-    return {
-        "training: the same seed gives the same output": bool(first.equal(again)),
-        "training: another seed gives another output": not first.equal(other),
-        "evaluation: two calls give the same output": bool(quiet.equal(still_quiet)),
-        "training again after evaluation: dropout is back": not loud.equal(quiet),
-    }
-
-
 # Laws ---------------------------------------------------------------------------------------------------------
 
 
@@ -134,7 +72,7 @@ def hidden_tokens_change_nothing(answer, rng):
     x = call.kwargs["query"]
     later = x.clone()
     later[:, 2:] += 1.0
-    before, after = (module.call(each, each, each, **call.mask())[:, :2] for each in (x, later))
+    before, after = (module.call(each, each, each, **call.options())[:, :2] for each in (x, later))
     gap = float((before - after).abs().max())
     return None if gap < 1e-9 else f"changing tokens 2 and 3 moved the output of tokens 0 and 1 by {gap:.2g}"
 
@@ -151,14 +89,6 @@ def sentences_do_not_mix(answer, rng):
 # What is drawn ------------------------------------------------------------------------------------------------
 
 
-def causal(seq_len):
-    return torch.ones(seq_len, seq_len).tril().bool()
-
-
-def tensor(rng, *shape, size=1.0, dtype=torch.float64):
-    return torch.from_numpy(size * rng.normal(size=shape)).to(dtype)
-
-
 def drawn(query, key=None, *, num_heads, mask=None, dtype=torch.float64, **settings):
     """A case's draw: sequences of these shapes (one shape: self-attention), different weights for each projection."""
 
@@ -170,11 +100,11 @@ def drawn(query, key=None, *, num_heads, mask=None, dtype=torch.float64, **setti
         d_model = query[-1]
         weights = {}
         for name in PROJECTIONS:
-            weights[f"{name}.weight"] = tensor(rng, d_model, d_model, size=0.6, dtype=dtype)
-            weights[f"{name}.bias"] = tensor(rng, d_model, size=0.6, dtype=dtype)
+            weights |= linear_weights(rng, name, d_model, d_model, dtype)
         more = settings | ({} if mask is None else {"mask": mask})
         grad_output = tensor(rng, *query, dtype=dtype)
-        return ModuleCall(weights, grad_output, d_model=d_model, num_heads=num_heads, **inputs, **more)
+        shown = {"d_model": d_model, "num_heads": num_heads} | inputs | more
+        return ModuleCall(weights, grad_output, inputs=("query", "key", "value"), **shown)
 
     return draw
 
@@ -369,6 +299,7 @@ EXERCISE = Exercise(
     ),
     misconceptions=WRONG_MODULES,
     alternatives=(Plain, HeadByHead, ByEinsum),
+    parameters=("query", "key", "value"),
     hints=(
         "The steps are those of multi_head_attention, in the same order. The weights now sit in four nn.Linear, which "
         "__init__ makes; forward uses them.",
