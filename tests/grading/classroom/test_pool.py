@@ -256,6 +256,14 @@ def test_judges_that_do_not_start_end_the_run(submitted, grader, why):
         graded(submitted(*[""] * 10), grader=grader)
 
 
+def test_the_last_words_of_a_judge_are_heard_though_it_ended_since_we_listened(submitted):
+    with pool.Pool(settings(), 1, "no_such_module:Grader") as judges:
+        [judge] = judges._judges
+        judge.begin(submitted("")[0], None)
+        judge._process.wait(60)
+        assert "no_such_module" in judge.outcome(60).reason
+
+
 def test_a_system_that_starts_no_process_is_said(submitted, monkeypatch):
     submissions = submitted("")
 

@@ -299,7 +299,7 @@ def test_results_are_not_graded_over_without_being_told(submit, grade, log, out)
     before = (out / "report.json").read_bytes()
     log.unlink()
     status, _, errors = grade()
-    assert status == 2 and "--resume" in errors and not log.exists()
+    assert status == 2 and "--resume" in errors and not begun(log)
     assert (out / "report.json").read_bytes() == before
 
 

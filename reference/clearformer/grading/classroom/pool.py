@@ -232,19 +232,26 @@ class _Judge:
             self.channel.sendall(json.dumps(message).encode() + b"\n")
 
     def read(self):
-        """Take what has come."""
+        """Take what has come. Was there something?"""
         try:
-            came = self.channel.recv(READ_BYTES)
+            came = self.channel.recv(READ_BYTES, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return False
         except OSError:
             came = b""
         self._received += came
         self._is_closed = not came
+        return not self._is_closed
 
     def outcome(self, seconds):
         """The record of what it has in hand, a _Lost, or None while neither is there.
 
         seconds: how long it may be silent.
         """
+        # Not by the closed channel alone: a process that it started may hold that open.
+        is_gone = self._is_closed or self._process.poll() is not None
+        while is_gone and len(self._received) <= RECORD_LIMIT and self.read():
+            pass  # its last words came after we last listened
         while b"\n" in self._received:
             line, _, self._received = self._received.partition(b"\n")
             [(kind, content)] = json.loads(line).items()
@@ -258,8 +265,7 @@ class _Judge:
                 self.is_ready, self._since = True, time.monotonic()
         if len(self._received) > RECORD_LIMIT:
             return _Lost("sent more than a record")
-        # Not by the closed channel alone: a process that it started may hold that open.
-        if self._is_closed or self._process.poll() is not None:
+        if is_gone:
             return self._died()
         if time.monotonic() > self._since + (seconds if self.is_ready else START_SECONDS):
             return _Lost("did not end in time")
