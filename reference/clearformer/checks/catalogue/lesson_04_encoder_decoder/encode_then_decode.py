@@ -258,7 +258,7 @@ EXERCISE = Exercise(
         ),
         Case(
             "two sentences of different lengths",
-            drawn([5, 3, 6], [4, 0, 0], length=3),
+            drawn([5, 3, 6], [4, 8, 0], length=3),
             "each sentence has its own padding",
             ask=output_and_gradients,
         ),
@@ -270,7 +270,7 @@ EXERCISE = Exercise(
         ),
         Case("padding in front", drawn([0, 0, 8, 5], [0, 6, 4, 1], length=2), ask=output_and_gradients),
         Case("another number for padding", drawn([0, 8, 3, 1], [2, 0, 1, 1], length=2, pad_id=1)),
-        Case("single precision", drawn([5, 3, 6], [4, 0, 0], length=3, dtype=torch.float32)),
+        Case("single precision", drawn([5, 3, 6], [4, 8, 0], length=3, dtype=torch.float32)),
     ),
     properties=(
         Property("more padding in the source changes nothing", padding_changes_nothing),

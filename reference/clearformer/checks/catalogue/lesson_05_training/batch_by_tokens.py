@@ -140,6 +140,13 @@ sum_of_lengths = wrong(
     "times the longest length.",
     too_much=lambda batch, length, max_tokens: sum(batch) + length > max_tokens,
 )
+sum_as_they_come = wrong(
+    "sum-of-lengths-as-they-come",
+    "You fill the batches in the order in which the sentences come, and add up their lengths. A batch is a rectangle: "
+    "it costs sentences times the longest length. Sort the indices by length first, then short ones pad little.",
+    order=lambda lengths: range(len(lengths)),
+    too_much=lambda batch, length, max_tokens: sum(batch) + length > max_tokens,
+)
 shortest_instead_of_longest = wrong(
     "shortest-instead-of-longest",
     "You count with the length of the batch's first sentence. Sorted by length it is the shortest; the batch costs "
@@ -313,6 +320,7 @@ EXERCISE = Exercise(
     misconceptions=(
         as_they_come,
         sum_of_lengths,
+        sum_as_they_come,
         shortest_instead_of_longest,
         longest_so_far,
         one_too_few,
