@@ -12,7 +12,7 @@ from clearformer.training import checkpoint as checkpoints
 from clearformer.training.checkpoint import CheckpointError
 from clearformer.training.data_parallel import OneProcess
 from clearformer.training.loss import summed_loss
-from clearformer.training.progress import ProgressBar
+from clearformer.training.progress import progress_bar
 from clearformer.training.randomness import random_state, restore_random_state, set_seeds
 from clearformer.training.schedule import WarmupSchedule
 
@@ -120,11 +120,8 @@ class Trainer:
         """Train until one of the settings says stop, and return the report."""
         with self._folder_for_itself():
             self._begin()
-            bar = ProgressBar(
-                self.settings.max_steps,
-                60 * (self.settings.minutes or 0),
-                shown=self.show_progress and self.processes.rank == 0,
-            )
+            shown = self.show_progress and self.processes.rank == 0
+            bar = progress_bar(self.settings.max_steps, 60 * (self.settings.minutes or 0), shown)
             try:
                 self._run(bar)
             finally:

@@ -6,18 +6,22 @@ import time
 REDRAW = 0.5  # seconds between two drawings, where nothing but the step is new
 
 
+def progress_bar(max_steps, max_seconds, shown):
+    """A ProgressBar, or where none is to be shown what takes the same calls and needs no tqdm."""
+    return ProgressBar(max_steps, max_seconds) if shown else NoBar()
+
+
 class ProgressBar:
     """tqdm's bar: a widget in a notebook, a line in a terminal. Counts steps, or seconds where only time is limited."""
 
-    def __init__(self, max_steps, max_seconds, shown=True):
-        from tqdm.auto import tqdm  # here, because importing it takes a while
+    def __init__(self, max_steps, max_seconds):
+        from tqdm.auto import tqdm  # here, because importing it takes a while, and not every machine has it
 
         self._max_steps, self._max_seconds = max_steps, max_seconds
         self._drawn = 0.0
         unit = "steps" if max_steps else "s"
         self._bar = tqdm(
             total=max_steps or round(max_seconds),
-            disable=not shown,
             dynamic_ncols=True,
             bar_format="{percentage:3.0f}%|{bar}| {n_fmt} of {total_fmt} " + unit + "{postfix}",
         )
@@ -62,6 +66,21 @@ class ProgressBar:
         if self._max_seconds:
             limits.append(max(0.0, self._max_seconds - seconds))
         return min(limits, default=None)
+
+
+class NoBar:
+    """Nothing to look at."""
+
+    def start_at(self, step, seconds):
+        pass
+
+    move_to = start_at
+
+    def show(self, record):
+        pass
+
+    def close(self):
+        pass
 
 
 def duration(seconds):
