@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+RESULTS = Path(__file__).parents[1] / "benchmarks" / "results"
 NO_CHROMIUM = "no Chromium was found, so nothing was tried in a browser"
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 QUIET = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-dev-shm-usage"]
@@ -199,14 +200,16 @@ def _notebook_opener(chromium, address, root):
 
     def open_notebook(notebook, theme="light", run=True):
         folder = Path(tempfile.mkdtemp(dir=root))
-        shutil.copy(notebook, folder)
+        (folder / "notebooks").mkdir()
+        shutil.copy(notebook, folder / "notebooks")
+        shutil.copytree(RESULTS, folder / "benchmarks" / "results")  # lessons draw them
         context = chromium.new_context(viewport={"width": 1280, "height": 1000}, service_workers="block")
         contexts.append(context)
         lab = LabPage(context.new_page())
         lab.page.set_default_timeout(60_000)
         context.route(_is_outside, lambda route: _refuse(route, lab))
         lab.page.on("websocket", lambda socket: lab.outside_requests.extend(filter(_is_outside, [socket.url])))
-        lab.page.goto(f"{address}doc/tree/{folder.name}/{Path(notebook).name}?token={TOKEN}&reset")
+        lab.page.goto(f"{address}doc/tree/{folder.name}/notebooks/{Path(notebook).name}?token={TOKEN}&reset")
         lab.page.wait_for_selector(".jp-Notebook")
         lab.page.evaluate(OPENED)
         lab.set_theme(theme)

@@ -12,7 +12,10 @@ EXERCISES = catalogue.exercises()
 SEEDS = (SEED, 0, 1)
 REFERENCE_PACKAGES = tuple(
     f"clearformer.{name}"
-    for name in ("numpy", "nn", "models", "data", "training", "generation", "evaluation", "translator")
+    for name in (
+        *("numpy", "nn", "models", "data", "training", "generation", "evaluation", "translator"),
+        *("memory", "lora"),
+    )
 )
 
 

@@ -238,3 +238,12 @@ def test_an_exercise_whose_own_right_answer_fails_is_a_bug_that_is_told():
     exercise = dataclasses.replace(EXERCISE, cases=(broken,))
     with pytest.raises(RuntimeError, match="no such argument"):
         judge(exercise, InProcessAnswer(Plain))
+
+
+def test_a_class_that_an_answer_uses_and_that_is_a_stub_is_named():
+    def uses_it():
+        return InitIsAStub(8, 2)
+
+    with pytest.raises(AnswerError) as caught:
+        InProcessAnswer(uses_it).call()
+    assert caught.value.unanswered == "InitIsAStub"

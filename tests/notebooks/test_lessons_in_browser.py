@@ -30,7 +30,7 @@ def lesson(request, outside_connections, lab_page):
     lab = lab_page(request.param, run=False)
     lab.page.evaluate("window.jupyterapp.commands.execute('notebook:run-all-cells')")
     # The command ends at the first cell that fails, on purpose too, while the kernel goes on.
-    lab.page.wait_for_function(ALL_WERE_RUN, timeout=120_000)
+    lab.page.wait_for_function(ALL_WERE_RUN, timeout=180_000)
     return lab
 
 

@@ -132,8 +132,11 @@ def first_line(error):
         return ""
 
 
-def _stub(error):
-    """Name of the function that says it is not written yet, or "" where a library says so of its own."""
+def _stub(error, target):
+    """Name of what says that it is not written yet, or "" where a library says so of its own.
+
+    A function, a method of `target`, or another class.
+    """
     last = error.__traceback__
     while last.tb_next:
         last = last.tb_next
@@ -141,7 +144,11 @@ def _stub(error):
     if code.co_name == "_forward_unimplemented":  # of a torch.nn.Module
         return "forward"
     by_hand = dis.opname[code.co_code[last.tb_lasti]] == "RAISE_VARARGS"  # not: an operation inside torch
-    return code.co_name if by_hand and "site-packages" not in code.co_filename else ""
+    if not by_hand or "site-packages" in code.co_filename:
+        return ""
+    *_, owner, _ = ("<locals>", *code.co_qualname.split("."))
+    own = getattr(target, "__name__", type(target).__name__)
+    return code.co_name if owner in ("<locals>", own) else owner
 
 
 class _InProcess:
@@ -171,7 +178,9 @@ class _InProcess:
                     yield
             except NotImplementedError as error:
                 text = first_line(error)
-                raise AnswerError("NotImplementedError", text, _line_of_code(error), unanswered=_stub(error)) from None
+                raise AnswerError(
+                    "NotImplementedError", text, _line_of_code(error), unanswered=_stub(error, self._target)
+                ) from None
             except ForbiddenCall as error:
                 raise AnswerError("ForbiddenCall", "", forbidden=self._guard.called or error.name) from None
             except (Exception, SystemExit) as error:

@@ -6,7 +6,7 @@ from clearformer.nn.decoder import Decoder, DecoderLayer, decoder_mask
 from clearformer.nn.embedding import TokenEmbedding
 from clearformer.nn.encoder import Encoder, EncoderLayer
 from clearformer.nn.feed_forward import FeedForward
-from clearformer.nn.norm import post_norm, pre_norm
+from clearformer.nn.norm import layer_norm, post_norm, pre_norm
 from clearformer.nn.positions import SinusoidalPositions
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "SinusoidalPositions",
     "TokenEmbedding",
     "decoder_mask",
+    "layer_norm",
     "post_norm",
     "pre_norm",
 ]

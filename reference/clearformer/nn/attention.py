@@ -53,8 +53,13 @@ class MultiHeadAttention(nn.Module):
         """As forward, for keys and values that keys_and_values has projected before."""
         mask = ready_mask(mask, (*query.shape[:-2], self.num_heads, query.shape[-2], keys.shape[-2]))
         query = self._split_heads(self.query_proj(query))  # (..., heads, T_q, d_head)
-        output = _attend(query, keys, values, mask, dropout=self.dropout if self.training else 0.0)
+        output = self.mix(query, keys, values, mask, self.dropout if self.training else 0.0)
         return self.output_proj(output.transpose(-3, -2).flatten(-2))  # (..., T_q, d_model)
+
+    @staticmethod
+    def mix(query, keys, values, mask, dropout):
+        """Scores, softmax, dropout, weighted sum, all split by heads. clearformer.memory puts another in its place."""
+        return _attend(query, keys, values, mask, dropout)
 
     def attention_weights(self, query, key, mask=None):
         """Return how much each query looks at each key, (..., heads, T_q, T_k), without dropout.

@@ -9,7 +9,7 @@ from clearformer.nn._ready_mask import ready_mask
 from clearformer.nn.attention import MultiHeadAttention
 from clearformer.nn.cache import LayerCache
 from clearformer.nn.feed_forward import FeedForward
-from clearformer.nn.residual import ResidualLayer
+from clearformer.nn.residual import ResidualLayer, one_after_the_other
 
 
 def decoder_mask(token_ids, pad_id=0, start=0):
@@ -87,6 +87,8 @@ class Decoder(nn.Module):
         self.d_model = d_model
         self.num_heads = num_heads
 
+    run_layers = staticmethod(one_after_the_other)  # clearformer.memory puts another in its place
+
     def forward(self, x, memory, target_mask=None, memory_mask=None, cache=None):
         """Arguments as in DecoderLayer; cache is a DecoderCache. Returns (batch, T, d_model).
 
@@ -116,8 +118,10 @@ class Decoder(nn.Module):
                 for layer, kept in zip(cache.ready_layers, cache.layers, strict=True):
                     x = layer(x, target_mask, memory_mask, kept)
                 return self.final_norm(x.unsqueeze(1))
-        for number, layer in enumerate(self.layers):
-            x = layer(x, memory, target_mask, memory_mask, None if cache is None else cache.layers[number])
+        if cache is None:
+            return self.final_norm(self.run_layers(self.layers, x, memory, target_mask, memory_mask))
+        for layer, kept in zip(self.layers, cache.layers, strict=True):
+            x = layer(x, memory, target_mask, memory_mask, kept)
         return self.final_norm(x)
 
     def _require_memory(self, x, memory, shared):

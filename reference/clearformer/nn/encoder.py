@@ -6,22 +6,23 @@ from clearformer.nn._arguments import require_count, require_states
 from clearformer.nn._ready_mask import ready_mask
 from clearformer.nn.attention import MultiHeadAttention
 from clearformer.nn.feed_forward import FeedForward
-from clearformer.nn.residual import ResidualLayer
+from clearformer.nn.residual import ResidualLayer, one_after_the_other
 
 
 class EncoderLayer(ResidualLayer):
     """Self-attention, then feed-forward, each with a residual connection and a norm (Vaswani et al. 2017, section 3.1).
 
     norm is "post", as in 2017, or "pre". dropout acts on the attention weights, after the activation and on the output
-    of each sublayer, as in torch.nn.TransformerEncoderLayer. ValueError where a size cannot be used.
+    of each sublayer, as in torch.nn.TransformerEncoderLayer. norm_eps is the ε of both norms, torch's default; BERT's
+    is 1e-12. ValueError where a size cannot be used.
     """
 
-    def __init__(self, d_model, num_heads, d_ff, dropout=0.0, norm="post", activation="relu"):
+    def __init__(self, d_model, num_heads, d_ff, dropout=0.0, norm="post", activation="relu", norm_eps=1e-5):
         super().__init__(dropout, norm)
         self.self_attention = MultiHeadAttention(d_model, num_heads, dropout)
         self.feed_forward = FeedForward(d_model, d_ff, dropout, activation)
-        self.norm1 = nn.LayerNorm(d_model)
-        self.norm2 = nn.LayerNorm(d_model)
+        self.norm1 = nn.LayerNorm(d_model, eps=norm_eps)
+        self.norm2 = nn.LayerNorm(d_model, eps=norm_eps)
 
     def forward(self, x, mask=None):
         """x (batch, T, d_model), mask bool, True = may be attended, broadcastable to (batch, heads, T, T).
@@ -41,22 +42,31 @@ class Encoder(nn.Module):
     """
 
     def __init__(
-        self, num_layers, d_model, num_heads, d_ff, dropout=0.0, norm="post", activation="relu", final_norm=None
+        self,
+        num_layers,
+        d_model,
+        num_heads,
+        d_ff,
+        dropout=0.0,
+        norm="post",
+        activation="relu",
+        final_norm=None,
+        norm_eps=1e-5,
     ):
         super().__init__()
         require_count("num_layers", num_layers)
         self.layers = nn.ModuleList(
-            EncoderLayer(d_model, num_heads, d_ff, dropout, norm, activation) for _ in range(num_layers)
+            EncoderLayer(d_model, num_heads, d_ff, dropout, norm, activation, norm_eps) for _ in range(num_layers)
         )
         has_final_norm = norm == "pre" if final_norm is None else final_norm
-        self.final_norm = nn.LayerNorm(d_model) if has_final_norm else nn.Identity()
+        self.final_norm = nn.LayerNorm(d_model, eps=norm_eps) if has_final_norm else nn.Identity()
         self.d_model = d_model
         self.num_heads = num_heads
+
+    run_layers = staticmethod(one_after_the_other)  # clearformer.memory puts another in its place
 
     def forward(self, x, mask=None):
         """x (batch, T, d_model), mask bool, broadcastable to (batch, heads, T, T) → (batch, T, d_model)."""
         require_states("x", x, self.d_model)
         mask = ready_mask(mask, (*x.shape[:-2], self.num_heads, x.shape[-2], x.shape[-2]))
-        for layer in self.layers:
-            x = layer(x, mask)
-        return self.final_norm(x)
+        return self.final_norm(self.run_layers(self.layers, x, mask))

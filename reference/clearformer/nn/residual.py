@@ -29,3 +29,10 @@ class ResidualLayer(nn.Module):
 
     def extra_repr(self):
         return f"norm={self.norm_placement!r}"
+
+
+def one_after_the_other(layers, x, *others):
+    """x through all layers, each called as layer(x, *others)."""
+    for layer in layers:
+        x = layer(x, *others)
+    return x

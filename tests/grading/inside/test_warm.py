@@ -62,6 +62,19 @@ def test_it_has_one_thread_whatever_is_preloaded(new_warm, sandbox_full, actor_o
     assert "Threads:\t1\n" in status
 
 
+@pytest.mark.slow
+def test_what_a_preloaded_module_puts_into_the_environment_is_not_there(new_warm, sandbox_full, actor_of):
+    with new_warm("full") as warm:
+        warm.preload("torch", "torch._dynamo")  # which leaves a TORCHINDUCTOR_CACHE_DIR
+        with warm.open() as process:
+            found = actor_of(process).do(
+                "import os, sys; result = [sorted(os.environ), 'torch._dynamo' in sys.modules]"
+            )
+            status = Path(f"/proc/{warm._run._pid}/status").read_text()
+    assert found[1] and not [name for name in found[0] if "TORCH" in name]
+    assert "Threads:\t1\n" in status
+
+
 def test_numpy_is_there_before_the_submission_asks(warm, actor_of):
     with warm.open() as process:
         assert actor_of(process).do("import sys; result = 'numpy' in sys.modules") is True

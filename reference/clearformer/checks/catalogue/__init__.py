@@ -136,6 +136,48 @@ LESSONS = (
             *_modules("clearformer.training", "recipe", "run_recipe"),
         ),
     ),
+    Lesson(
+        "07_pre_norm_post_norm",
+        "Before or after? Where the norm stands",
+        50,
+        _same_names(
+            "layer_norm",
+            "post_norm",
+            "pre_norm",
+            "stream_deviation",
+            "last_gradient_ratio",
+            "pre_norm_stack",
+        ),
+        builds=("clearformer.nn.norm", "clearformer.numpy.layers"),
+    ),
+    Lesson(
+        "08_gradient_checkpointing",
+        "Forget and compute again: gradient checkpointing",
+        50,
+        _same_names(
+            "activation_bytes",
+            "best_segments",
+            "layer_calls_in_a_step",
+            "checkpointed_forward",
+            "checkpoint_layer",
+        ),
+        builds=(*_modules("clearformer.memory", "activations", "checkpoint", "measuring", "policies", "prediction"),),
+    ),
+    Lesson(
+        "09_lora",
+        "A model learns something new: LoRA",
+        50,
+        {
+            **_same_names("adapter_parameters"),
+            "LoRALinear": "lora_linear",
+            **_same_names("apply_lora", "adapter_optimizer_bytes", "fine_tune"),
+        },
+        builds=(
+            *_modules("clearformer.lora", "linear", "model", "adapter_files"),
+            *_modules("clearformer.models", "bert", "bert_weights", "minilm"),
+            *_modules("clearformer.data", "paraphrases", "photo_captions", "polite_requests", "restaurant_remarks"),
+        ),
+    ),
 )
 
 

@@ -27,6 +27,8 @@ SEARCHED = 1 << 20  # bytes of a notebook in which imports are looked for
 # What a notebook should find imported already: it takes a second, and would in every submission that imports it.
 SLOW_IMPORTS = {
     "torch": re.compile(rb"(?:import|from)[ \t]{1,9}torch\b"),
+    # What torch.utils.checkpoint, and a backward pass with a gradient handed in, import at their first use.
+    "torch._dynamo": re.compile(rb"autograd\.(?:Function|grad)\b|\butils[. ](?:import[ ])?checkpoint\b"),
     "matplotlib.pyplot": re.compile(
         rb"(?:import|from|%)[ \t]{0,9}matplotlib\b|clearformer(?:\.|[ \t]import[\w ,]{1,80})\bplots\b"
     ),

@@ -70,6 +70,7 @@ class Warm:
         return request
 
     def _do_preload(self, module):
+        environment = set(os.environ)
         try:
             loaded = importlib.import_module(module)
             if module.startswith(f"{__package__}.") and hasattr(loaded, "prepare"):
@@ -77,6 +78,8 @@ class Warm:
             _ready_to_fork()
         except Exception as error:
             return {"error": f"{type(error).__name__}: {error}"}
+        for name in set(os.environ) - environment:  # torch._dynamo leaves one there, and a child shall find none
+            del os.environ[name]
         return {"error": ""}
 
     def _do_file(self, path, descriptor):

@@ -1,0 +1,1 @@
+"""The exercises of lesson 07_pre_norm_post_norm."""
