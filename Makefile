@@ -1,12 +1,14 @@
 # The course's commands. `make` lists them. Works with GNU make 3.81 and later.
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench bench-grading exercises notebooks clean environment test-environment
+.PHONY: help lab test bench bench-grading bench-lessons bench-gpu exercises notebooks clean environment test-environment
 
 # A Python of your own choice: make lab PYTHON=/path/to/python3
 PYTHON ?=
 # Options for JupyterLab: make lab LAB_ARGS="--port 9999 --no-browser"
 LAB_ARGS ?=
+# Options of the measurement on a GPU: make bench-gpu BENCH_GPU_ARGS="--only lora"
+BENCH_GPU_ARGS ?=
 
 SEARCHED := python3 python3.13 python3.12 python3.11 python3.14 python
 
@@ -43,10 +45,19 @@ bench: test-environment ## measure again what benchmarks/results/ holds
 	.venv/bin/python benchmarks/training_step.py --out benchmarks/results/training_step.json
 	.venv/bin/python benchmarks/generation_speed.py --out benchmarks/results/generation_speed.json
 	.venv/bin/python benchmarks/killed_training.py --out benchmarks/results/killed_training.json
+	.venv/bin/python benchmarks/checkpointing.py --out benchmarks/results/checkpointing.json
+	.venv/bin/python benchmarks/lora.py --out benchmarks/results/lora.json
 	.venv/bin/python benchmarks/draw.py
+
+bench-lessons: test-environment ## train again what lessons 07 and 09 draw, many seeds; an hour
+	.venv/bin/python benchmarks/norm_placement.py --out benchmarks/results/norm_placement.json
+	.venv/bin/python benchmarks/fine_tuning.py --out benchmarks/results/fine_tuning.json
 
 bench-grading: test-environment ## time the grading of a class, against nbgrader
 	.venv/bin/python benchmarks/grading_speed.py --out benchmarks/results/grading_speed.json
+
+bench-gpu: ## measure on a CUDA device, in 8 minutes; needs torch, numpy and safetensors only, makes no environment
+	PYTHONPATH=reference$${PYTHONPATH:+:$$PYTHONPATH} $(or $(PYTHON),python3) benchmarks/gpu $(BENCH_GPU_ARGS)
 
 exercises: test-environment ## make exercises/ from solutions/
 	.venv/bin/python -m clearformer.authoring.handout solutions exercises
