@@ -38,7 +38,7 @@ test: test-environment ## run everything: code, notebooks, browser
 	.venv/bin/python -m pytest -n 2 --dist loadfile tests -m "not browser"
 	.venv/bin/python -m pytest -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=120 \
 	    --nbval-sanitize-with tests/nbval_sanitize.cfg notebooks solutions
-	.venv/bin/python -m pytest tests -m browser
+	.venv/bin/python -m pytest -n 2 --dist loadgroup tests -m browser
 
 bench: test-environment ## measure again what benchmarks/results/ holds
 	.venv/bin/python benchmarks/check_speed.py --out benchmarks/results/check_speed.json

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from clearformer.plots import Slider, attention_map, explore, new_figure, picture, table
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("widgets")]  # its tests share what they opened
 
 EXPLORER = """
 import time

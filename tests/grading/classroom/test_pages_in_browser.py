@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from clearformer.grading.classroom.documents import write_reports
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("pages")]  # its tests share what they opened
 
 DATE = datetime.date(2026, 3, 9)
 EVIL = "<img src=http://example.org/x onerror='window.broken=1'><script>window.broken=1</script>\u202e"
