@@ -6,7 +6,7 @@ from clearformer.plots.style import COLOURS, INK, ink_on
 def parameter_bars(parts, title):
     """(figure, alt text) for parts {name of a bar: {name of a piece: number of parameters}}.
 
-    Pieces of one name look alike in all bars. Numbers stand in the pieces where there is room, in millions.
+    Pieces of one name look alike in all bars. Names and numbers, in millions, stand in the pieces where there is room.
     """
     from clearformer.plots.figure import new_figure
 
@@ -22,7 +22,8 @@ def parameter_bars(parts, title):
             axes.barh(row, count / 1e6, 0.62, left / 1e6, color=colour, edgecolor="white", label=label)
             if count > 0.07 * longest:
                 middle = (left + count / 2) / 1e6
-                axes.text(middle, row, _millions(count), ha="center", va="center", color=ink_on(colour), fontsize=9.5)
+                words = f"{name}\n{_millions(count)}" if count > 0.2 * longest else _millions(count)
+                axes.text(middle, row, words, ha="center", va="center", color=ink_on(colour), fontsize=9.5)
             left += count
         text = f" {_millions(left)} ({left / total:.0%})"
         axes.text(left / 1e6, row, text, ha="left", va="center", color=INK, fontsize=10, fontweight="bold")

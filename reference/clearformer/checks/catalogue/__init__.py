@@ -41,7 +41,7 @@ LESSONS = (
     Lesson(
         "01_positional_encoding",
         "Where am I? Positional encoding",
-        40,
+        50,
         _same_names("positional_encoding", "shift_matrix", "wavelength_of_last_pair", "add_positions"),
         builds=("clearformer.numpy.positions",),
     ),
@@ -74,7 +74,7 @@ LESSONS = (
     Lesson(
         "04_encoder_decoder",
         "From layers to a model: encoder and decoder",
-        60,
+        75,
         {
             "FeedForward": "feed_forward",
             **_same_names("feed_forward_share"),
@@ -93,7 +93,7 @@ LESSONS = (
     Lesson(
         "05_training",
         "How it learns: the training recipe",
-        60,
+        75,
         _same_names(
             "warmup_rate",
             "loss_before_training",
