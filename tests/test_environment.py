@@ -196,7 +196,7 @@ class Course:
             text=True,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            timeout=60,
+            timeout=300,
         )
         return done.returncode, done.stdout
 
@@ -210,7 +210,7 @@ class Course:
         return path.read_text().splitlines() if path.exists() else []
 
     def wait_for_pip(self, calls=1):
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(self.calls()) < calls:
             assert time.monotonic() < deadline, "pip was not called"
             time.sleep(0.05)
@@ -238,15 +238,13 @@ def test_the_tests_environment_is_enough_for_the_lab(course):
     assert len(course.calls()) == 1
 
 
-def test_a_second_call_runs_no_pip_and_takes_less_than_a_second(course):
+def test_a_second_call_runs_no_pip_and_takes_less_than_a_second_of_a_core(course):
     course.make("environment")
-    seconds = []
-    for _ in range(3):
-        start = time.monotonic()
-        assert course.make("environment") == (0, "")
-        seconds.append(time.monotonic() - start)
+    before = os.times()
+    assert course.make("environment") == (0, "")
+    after = os.times()
     assert len(course.calls()) == 1
-    assert min(seconds) < 1
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1
 
 
 def test_a_changed_pin_is_installed_and_a_changed_linter_setting_is_not(course):
@@ -360,7 +358,7 @@ def test_two_calls_at_once_wait_for_each_other(course):
     second = course.start()
     assert second.stdout.readline() == "Another command is making the environment. Waiting for it to finish.\n"
     (course.folder / "pip-waits").unlink()
-    assert first.wait(20) == second.wait(20) == 0
+    assert first.wait(60) == second.wait(60) == 0
     assert len(course.calls()) == 1
 
 
@@ -376,10 +374,8 @@ OFFLINE_SETTINGS = {
 }
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGINT])
-def test_an_environment_left_half_made_is_made_anew(course, blow):
-    # The second call makes a real environment and runs the real pip, which reaches no index.
+def stop_half_way(course, blow):
+    """Start to make the environment, and send it the signal while pip runs."""
     course.write("pip-says", "Installing collected packages: numpy, torch\n")
     course.write("pip-waits")
     process = course.start(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
@@ -388,9 +384,23 @@ def test_an_environment_left_half_made_is_made_anew(course, blow):
         time.sleep(0.05)
     pip = child_of(process)
     process.send_signal(blow)
-    assert process.wait(10) != 0
+    assert process.wait(60) != 0
     assert not Path(f"/proc/{pip}").exists()  # pip is ended too
     assert "Traceback" not in process.stdout.read()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+@pytest.mark.parametrize("blow", [signal.SIGTERM, signal.SIGINT])
+def test_an_environment_left_half_made_says_so(course, blow):
+    stop_half_way(course, blow)
+    assert (course.folder / ".venv" / "half-made").exists()
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_an_environment_left_half_made_is_made_anew(course):
+    stop_half_way(course, signal.SIGTERM)
+    (course.folder / "pip-waits").unlink()
+    # The second call makes a real environment and runs the real pip, which reaches no index.
     status, text = course.make("environment", **OFFLINE_SETTINGS)
     assert status != 0
     assert "was left half made. Making it anew." in text
@@ -574,7 +584,7 @@ def test_ci_installs_what_a_bare_machine_lacks_and_runs_the_tests(course, bare):
     (course.folder / ".ci").mkdir()
     shutil.copy(ROOT / ".ci" / "run", course.folder / ".ci" / "run")
     bash = shutil.which("bash")
-    assert subprocess.run([bash, ".ci/run"], cwd=course.folder, env={"PATH": str(path)}, timeout=20).returncode == 0
+    assert subprocess.run([bash, ".ci/run"], cwd=course.folder, env={"PATH": str(path)}, timeout=60).returncode == 0
     log = (course.folder / "log").read_text().splitlines()
     assert log[-1] == "make test"
     assert any(re.search(r"^apt-get install .*\bchromium chromium-driver\b", line) for line in log) == bare

@@ -118,9 +118,10 @@ def test_without_torch_it_names_what_is_missing():
     assert done.returncode == 2 and done.stdout.startswith("torch and numpy and safetensors missing")
 
 
-def test_a_trial_cannot_take_the_place_of_the_figures():
-    done = run("--reduced")
-    assert done.returncode == 2 and "--out" in done.stderr
+def test_a_trial_cannot_take_the_place_of_the_figures(script, capsys):
+    with pytest.raises(SystemExit) as ended:
+        script("command").main(["--reduced"])
+    assert ended.value.code == 2 and "--out" in capsys.readouterr().err
 
 
 def test_a_section_without_its_data_is_skipped_and_says_where_to_get_it(tmp_path):
@@ -130,9 +131,11 @@ def test_a_section_without_its_data_is_skipped_and_says_where_to_get_it(tmp_path
     assert done.returncode == 0 and section["status"] == "skipped" and "prepare.py" in section["why"]
 
 
-def test_help_names_every_section():
-    done = run("--help")
-    assert done.returncode == 0 and all(name in done.stdout for name in SECTIONS)
+def test_help_names_every_section(script, capsys):
+    with pytest.raises(SystemExit) as ended:
+        script("command").main(["--help"])
+    said = capsys.readouterr().out
+    assert ended.value.code == 0 and all(name in said for name in SECTIONS)
 
 
 def test_make_uses_the_python_it_is_given_and_makes_no_environment(tmp_path):

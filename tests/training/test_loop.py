@@ -198,7 +198,7 @@ def test_it_stops_early_after_so_many_evaluations_without_a_better_one(monkeypat
 
 def test_it_stops_when_the_minutes_are_over():
     report = run(model(), max_steps=None, minutes=0.01)
-    assert report.stopped == "minutes" and report.step >= 1 and 0.6 <= report.seconds < 2.0
+    assert report.stopped == "minutes" and report.step >= 1 and 0.6 <= report.seconds < 10.0
 
 
 def test_a_callback_sees_each_record_and_can_stop_it():

@@ -23,7 +23,7 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("attack", metafunc.module.ATTACKS, ids=lambda attack: attack.name.replace(" ", "-"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def secret():
     """A word that no notebook may learn: in an environment variable of the grader, and in files of the course."""
     word = f"secret{secrets.token_hex(8)}"
@@ -32,11 +32,11 @@ def secret():
     del os.environ["COURSE_TOKEN"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def usual_grader(secret):
     grader = UsualGrader()
     yield grader
-    grader.end()
+    grader.close()
 
 
 @pytest.fixture
@@ -56,20 +56,20 @@ def _settings(level="full", deadline=10.0):
     return Settings(level=level, deadline=deadline)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def graders(secret):
-    """graders(level, deadline) -> a warm grader, the same for a whole module."""
+    """graders(level, deadline) -> a warm grader: of each level one, whoever was graded by it before."""
     from clearformer.grading.classroom.grade import Grader
 
     with contextlib.ExitStack() as stack:
         made = {}
 
         def grader(level="full", deadline=10.0):
-            if (level, deadline) not in made:
-                new = Grader(_settings(level, deadline))
-                made[level, deadline] = stack.enter_context(new)
-                grade(new, SOLUTIONS / "02_attention.ipynb", "warm-up")
-            return made[level, deadline]
+            if level not in made:
+                made[level] = stack.enter_context(Grader(_settings(level)))
+                grade(made[level], SOLUTIONS / "02_attention.ipynb", "warm-up")
+            made[level]._settings = _settings(level, deadline)  # its process knows no deadline, and can stay
+            return made[level]
 
         yield grader
 
@@ -89,8 +89,15 @@ def unprotected(ground, usual_grader, request):
     return run
 
 
+@pytest.fixture(scope="session")
+def next_in_line(tmp_path_factory):
+    """next_in_line(lesson) -> a notebook of right answers, a few of the usual lesson or all of another."""
+    few = arena.Ground(tmp_path_factory.mktemp("next"), "").write(arena.Attack("", [*arena.RIGHT.items()], None))
+    return lambda lesson: few if lesson == arena.LESSON else SOLUTIONS / f"{lesson}.ipynb"
+
+
 @pytest.fixture
-def ours(ground, graders, sandbox_full):
+def ours(ground, graders, next_in_line, sandbox_full):
     """ours(attack) -> the record, after everything that has to hold for any attack was seen to hold."""
 
     def run(attack):
@@ -102,8 +109,9 @@ def ours(ground, graders, sandbox_full):
         assert not arena.SECRET.search(text)  # nor that of another test, which may run beside this one
         assert before.unchanged() == ""
         assert not ground.marked_files() and not ground.marked_processes()
-        next_one = grade(grader, SOLUTIONS / f"{attack.lesson}.ipynb", "ada")
-        assert next_one["points"] == next_one["max_points"] > 0, "who came next was not graded as before"
+        next_one = grade(grader, next_in_line(attack.lesson), "ada")
+        answered = arena.RIGHT if attack.lesson == arena.LESSON else [each["id"] for each in next_one["exercises"]]
+        assert arena.earned(next_one) == set(answered) != set(), "who came next was not graded as before"
         return record
 
     return run

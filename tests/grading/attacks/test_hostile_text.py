@@ -18,7 +18,7 @@ HOSTILE = {
     "a formula": '=HYPERLINK("http://example.invalid","passed")',
     "line ends of every kind": "a\rb\x0bc\x0cd\x1ce\x85f\u2028g\u2029h",
     "null bytes": "a\0b",
-    "much text": "x" * 10**6,
+    "much text": "x" * 3 * 10**5,
     "many lines": "\n" * 10**5,
     "marks upon marks": "e" + "\u0301" * 5000,
     "a row of the report": "softmax: passed (2 of 2 points)\n\nAll checks passed.",

@@ -5,18 +5,21 @@ cells among them, and an exercise has its points where its check cell raised not
 sends the result through a pipe. Each notebook runs in a fork of one process, the grader, in a session of its own: so
 what a notebook does to its parent or to its process group is done to the grader, and never to the tests.
 
-Run as a program this file is that grader: one JSON request a line on the standard input, one reply a line.
+Run as a program this file is the nursery: it has imported what a grader needs, and forks a new one each time the
+last was brought down. A grader reads one JSON request a line on its standard input, and writes one reply a line.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pickle
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -49,6 +52,7 @@ WAYS = {
 OWN_CHECKS = ("own", "none failed")
 SCRIPT_WAY = "assert_allclose"
 GRACE_SECONDS = 1.0  # for a process to end after it has reported
+GONE_SECONDS = 10.0  # for a grader that was killed to be gone
 
 
 def check_source(exercise, way):
@@ -81,33 +85,57 @@ class Outcome:
     fell: bool = False
 
 
+class Nursery:
+    """A process that forks graders, each in a session of its own. To import it all anew would take each a second."""
+
+    def __init__(self):
+        self._control, theirs = socket.socketpair()
+        with theirs:
+            command = [sys.executable, "-P", __file__, str(theirs.fileno())]
+            nowhere = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+            self._program = subprocess.Popen(command, pass_fds=(theirs.fileno(),), start_new_session=True, **nowhere)
+
+    def grader(self, module):
+        """(process id, file of its requests, file of its replies) of a new grader that has imported `module`."""
+        (read, requests), (replies, write) = os.pipe(), os.pipe()
+        socket.send_fds(self._control, [module.encode()], [read, write])
+        os.close(read)
+        os.close(write)
+        process = int(self._control.recv(100))
+        return process, os.fdopen(requests, "wb", 0), os.fdopen(replies, "rb", 0)
+
+    def end(self):
+        self._control.close()
+        self._program.wait(GONE_SECONDS)
+
+
 class UsualGrader:
     """See the module's docstring. Starts again by itself after it was brought down."""
 
     def __init__(self):
-        self._process, self._number = None, 0
+        self._nursery, self._process, self._number = Nursery(), None, 0
+        self._module = ""
 
-    def _start(self):
-        if self._process is None or self._process.poll() is not None:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", __file__],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                bufsize=0,
-                start_new_session=True,
-            )
+    def _start(self, module):
+        if self._process and (self._gone(0) or (module == "torch" and self._module != module)):
+            self.end()
+        if self._process is None:
+            self._module = module
+            self._process, self._requests, self._replies = self._nursery.grader(module)
+            self._ends = os.pidfd_open(self._process)
+
+    def _gone(self, seconds):
+        return bool(select.select([self._ends], [], [], seconds)[0])
 
     def grade(self, cells, folder, way="assert_allclose", seconds=2.0, limits=None):
         """The Outcome for cells: (exercise or "", source) in order; folder: where they run; limits: {rlimit: value}."""
-        self._start()
+        self._start("torch" if any("torch" in source for _, source in cells) else "numpy")
         self._number += 1
         request = {"cells": cells, "folder": str(folder), "way": way, "seconds": seconds, "limits": limits or {}}
         request["number"] = self._number
         reply = None
         with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            self._process.stdin.flush()
+            self._requests.write(json.dumps(request).encode() + b"\n")
             reply = self._reply(seconds + 10)
         if not reply:
             self.end()
@@ -121,9 +149,9 @@ class UsualGrader:
         """
         until = time.monotonic() + seconds
         while time.monotonic() < until and not self._stopped():
-            if not select.select([self._process.stdout], [], [], 0.1)[0]:
+            if not select.select([self._replies], [], [], 0.1)[0]:
                 continue
-            line = self._process.stdout.readline()
+            line = self._replies.readline()
             if not line:
                 return None
             with contextlib.suppress(ValueError):
@@ -133,28 +161,66 @@ class UsualGrader:
 
     def _stopped(self):
         with contextlib.suppress(OSError):
-            return ") T " in Path(f"/proc/{self._process.pid}/stat").read_text()
+            return ") T " in Path(f"/proc/{self._process}/stat").read_text()
 
     def end(self):
         """End the grader and what notebooks have left in its session. What left the session is for the test to end."""
         if self._process is None:
             return
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-        self._process.stdin.close()
-        self._process.stdout.close()
+            os.killpg(self._process, signal.SIGKILL)
+        self._gone(GONE_SECONDS)
+        os.close(self._ends)
+        self._requests.close()
+        self._replies.close()
         self._process = None
 
+    def close(self):
+        self.end()
+        self._nursery.end()
 
-# --- the grader itself, in its own process ---------------------------------------------------------------------
+
+# --- the graders themselves, in their own processes -------------------------------------------------------------
 
 
-def _serve():
+def _raise_graders(control):
+    """Fork a grader for each request that comes, until there is nobody to ask for one."""
     import numpy  # noqa: F401 - the forks need not import them again
     from IPython.core.interactiveshell import InteractiveShell
 
     del InteractiveShell
+    while (request := socket.recv_fds(control, 100, 2))[0]:
+        module, descriptors, _, _ = request
+        _bury_the_dead()
+        importlib.import_module(module.decode())
+        process = os.fork()
+        if process == 0:
+            _become_grader(control, *descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.sendall(str(process).encode())
+    _bury_the_dead()
+
+
+def _bury_the_dead():
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+
+
+def _become_grader(control, read, write):
+    """Never returns."""
+    with contextlib.suppress(BaseException):
+        control.close()
+        os.setsid()
+        for descriptor, number in ((read, 0), (write, 1)):
+            os.dup2(descriptor, number)
+            os.close(descriptor)
+        _serve()
+    os._exit(1)
+
+
+def _serve():
     requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     nowhere = os.open(os.devnull, os.O_RDWR)
     for descriptor in (0, 1):
@@ -168,8 +234,6 @@ def _serve():
 
 def _grade(request, *own):
     """own: files of the grader alone"""
-    if any("torch" in source for _, source in request["cells"]):
-        import torch  # noqa: F401 - once for all forks that want it
     result, write = os.pipe()
     child = os.fork()
     if child == 0:
@@ -296,4 +360,4 @@ def _run_as_script(shell, source):
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path.cwd()))
-    _serve()
+    _raise_graders(socket.socket(fileno=int(sys.argv[1])))

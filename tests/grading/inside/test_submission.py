@@ -250,7 +250,7 @@ def test_a_cell_without_end_is_ended_and_its_line_known(forked, name):
     began = time.monotonic()
     with pytest.raises(ChildStopped) as caught:
         run_cell(process, 7, ENDLESS[name], 0.4)
-    assert 0.3 < time.monotonic() - began < 2.5
+    assert 0.3 < time.monotonic() - began < 10
     lines = ENDLESS[name].count("\n") + 1
     assert caught.value.late and caught.value.cell == 7 and 0 < caught.value.line <= lines
 
@@ -278,7 +278,7 @@ def test_whoever_switches_off_the_clock_is_late_all_the_same(forked):
     source = "import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))\nwhile True:\n    pass"
     with pytest.raises(ChildStopped) as caught:
         run_cell(process, 1, source, 0.3)
-    assert caught.value.late and time.monotonic() - began < 3
+    assert caught.value.late and time.monotonic() - began < 10
 
 
 def test_an_alarm_of_the_notebook_does_no_harm(forked):

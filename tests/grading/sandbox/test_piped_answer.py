@@ -5,9 +5,11 @@ import importlib
 
 import numpy as np
 import pytest
+import torch
 
 from clearformer.checks import catalogue
 from clearformer.checks.answer import AnswerError, InProcessAnswer
+from clearformer.checks.compare import is_tensor
 from clearformer.checks.given import Callback
 from clearformer.checks.judge import SEED
 from clearformer.grading.child import ChildStopped
@@ -39,17 +41,49 @@ def remembered(monkeypatch):
     monkeypatch.setattr(judging, "observe", observe)
 
 
+def form_of(value):
+    """All of a value but its numbers and words."""
+    if isinstance(value, (tuple, list)):
+        return type(value), tuple(map(form_of, value))
+    if isinstance(value, dict):
+        return dict, tuple((key, form_of(item)) for key, item in value.items())
+    if is_tensor(value):
+        return torch.Tensor, value.dtype, value.shape, value.is_contiguous(), value.requires_grad
+    if isinstance(value, np.ndarray):
+        return np.ndarray, value.dtype, value.shape, value.flags.c_contiguous
+    if isinstance(value, (int, float)):
+        return type(value), abs(value) < 1 << 63  # or more, or NaN
+    return type(value)
+
+
+def form_of_all(exercise, answer, verdict):
+    """The form of what an answer showed in each case, and how the verdict was reached."""
+    forms = [verdict.status, bool(verdict.printed), verdict.rows[len(exercise.cases) :]]
+    for case in exercise.cases:
+        seen = judging.observe(case, InProcessAnswer(answer), SEED)
+        forms.append((form_of(seen.values), seen.error and (seen.error.kind, seen.error.where), seen.changed))
+    return tuple(forms)
+
+
 @pytest.mark.parametrize("exercise", catalogue.exercises(), ids=lambda exercise: exercise.name)
-def test_every_known_answer_gets_the_same_verdict_through_a_pipe(exercise, forked, unguarded, remembered):
+def test_a_known_answer_of_each_form_gets_the_same_verdict_through_a_pipe(exercise, forked, unguarded, remembered):
+    """Of wrong answers that show values of the same form, errors and changes in each case, one is sent: others take
+    the same way with other numbers.
+    """
     exercise = dataclasses.replace(exercise, forbidden=())
-    wrong = [each.implementation for each in exercise.misconceptions]
-    answers = [exercise.reference, *exercise.alternatives, *wrong]
-    process = forked(namespace={"answers": answers})
+    right = [exercise.reference, *exercise.alternatives]
+    answers = [*right, *(each.implementation for each in exercise.misconceptions)]
+    process, forms = forked(namespace={"answers": answers}), set()
     for number, answer in enumerate(answers):
+        here = judging.judge(exercise, InProcessAnswer(answer), SEED)
+        form = form_of_all(exercise, answer, here)
+        if number >= len(right) and form in forms:
+            continue
+        forms.add(form)
         assert run_cell(process, 1, f"{exercise.name} = answers[{number}]", 10) is None
         piped = PipedAnswer(process, exercise, 20, SEED)
         assert piped.problem == ""
-        there, here = judging.judge(exercise, piped, SEED), judging.judge(exercise, InProcessAnswer(answer), SEED)
+        there = judging.judge(exercise, piped, SEED)
         assert dataclasses.replace(there, seconds=0) == dataclasses.replace(here, seconds=0)
 
 

@@ -97,7 +97,7 @@ def test_waiting_for_a_child_that_goes_on_takes_the_time_given(warm, actor_of):
         actor_of(process).tell("while True: pass")
         began = time.monotonic()
         assert process.status(0.3) is None
-        assert 0.25 < time.monotonic() - began < 2
+        assert 0.25 < time.monotonic() - began < 4
 
 
 def test_several_children_live_at_a_time_and_end_one_by_one(warm, actor_of):
