@@ -44,14 +44,18 @@ bench: test-environment ## measure again what benchmarks/results/ holds
 	.venv/bin/python benchmarks/check_speed.py --out benchmarks/results/check_speed.json
 	.venv/bin/python benchmarks/training_step.py --out benchmarks/results/training_step.json
 	.venv/bin/python benchmarks/generation_speed.py --out benchmarks/results/generation_speed.json
+	.venv/bin/python benchmarks/decoding_speed.py --out benchmarks/results/decoding_speed.json
 	.venv/bin/python benchmarks/killed_training.py --out benchmarks/results/killed_training.json
 	.venv/bin/python benchmarks/checkpointing.py --out benchmarks/results/checkpointing.json
 	.venv/bin/python benchmarks/lora.py --out benchmarks/results/lora.json
+	.venv/bin/python benchmarks/attention_length.py --out benchmarks/results/attention_length.json
 	.venv/bin/python benchmarks/draw.py
 
-bench-lessons: test-environment ## train again what lessons 07 and 09 draw, many seeds; an hour
+bench-lessons: test-environment ## train again what lessons 07, 09, 11 and 13 draw, many seeds; more than an hour
 	.venv/bin/python benchmarks/norm_placement.py --out benchmarks/results/norm_placement.json
 	.venv/bin/python benchmarks/fine_tuning.py --out benchmarks/results/fine_tuning.json
+	.venv/bin/python benchmarks/prompting.py --out benchmarks/results/prompting.json
+	.venv/bin/python benchmarks/scaling_runs.py --out benchmarks/results/scaling_runs.json
 
 bench-grading: test-environment ## time the grading of a class, against nbgrader
 	.venv/bin/python benchmarks/grading_speed.py --out benchmarks/results/grading_speed.json

@@ -16,7 +16,7 @@ REFERENCE_PACKAGES = tuple(
     f"clearformer.{name}"
     for name in (
         *("numpy", "nn", "models", "data", "training", "generation", "evaluation", "translator"),
-        *("memory", "lora"),
+        *("memory", "lora", "complexity", "scaling"),
     )
 )
 

@@ -91,6 +91,13 @@ def test_any_float_accepts_float32_with_its_own_room_but_no_integers():
     assert difference(np.zeros(2), np.zeros(2, int), any_float=True)
 
 
+def test_whole_numbers_of_any_size_are_compared():
+    assert difference(6e20, 6 * 10**20) is None
+    assert "expected 6" in difference(6e20, 6 * 10**20 + 10**15)
+    assert "expected 6, got 9.2" in difference(6, 2**63)
+    assert "expected numbers" in difference(6.0, 10**400)  # more than a float holds
+
+
 def test_minus_infinity_equals_itself_only():
     hidden = np.array([0.0, -np.inf])
     assert difference(hidden, hidden.copy()) is None

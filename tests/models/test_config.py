@@ -64,7 +64,7 @@ def test_a_final_norm_comes_with_pre_norm_unless_told_otherwise(norm, final_norm
         (dict(dropout="0.1"), r"dropout must be from 0 to 1; got '0.1'"),
         (dict(norm="Pre"), r"norm must be one of 'post', 'pre'; got 'Pre'"),
         (dict(norm=["pre"]), r"norm must be one of 'post', 'pre'; got \['pre'\]"),
-        (dict(activation="swish"), r"activation must be one of 'relu', 'gelu', 'silu'; got 'swish'"),
+        (dict(activation="swish"), r"activation must be one of 'relu', 'gelu', 'silu', 'gelu_tanh'; got 'swish'"),
         (dict(share_embeddings="no"), r"share_embeddings must be True or False; got 'no'"),
         (dict(output_bias=1), r"output_bias must be True or False; got 1"),
         (dict(hide_target_padding=None), r"hide_target_padding must be True or False; got None"),

@@ -13,6 +13,11 @@ def test_a_token_gets_its_row_times_the_root_of_d_model():
     assert embedding(ids.int()).shape == (2, 3, 16)
 
 
+def test_without_scale_a_token_gets_its_row():
+    embedding, ids = TokenEmbedding(7, 16, scale=False), torch.tensor([[3, 0, 6]])
+    assert torch.equal(embedding(ids), embedding.weight[ids])
+
+
 def test_gradients_reach_the_rows_that_were_read_and_no_others():
     embedding = TokenEmbedding(5, 4).double()
     embedding(torch.tensor([[1, 1, 3]])).sum().backward()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from clearformer.models import paired_parameters, to_torch
-from clearformer.nn import Encoder, EncoderLayer
+from clearformer.nn import DecoderOnlyCache, Encoder, EncoderLayer
 
 EXACT = 1e-10  # the largest difference in float64
 LENGTH = 5
@@ -213,3 +213,15 @@ X = torch.ones(2, 3, 8)
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize("norm", ["post", "pre"])
+@torch.no_grad()
+def test_with_a_causal_mask_and_a_cache_pieces_are_the_whole(norm):
+    encoder, x = randomise(Encoder(3, 8, 2, 16, norm=norm).double()), randn(2, LENGTH, 8)
+    cache, whole = DecoderOnlyCache(3), encoder(x, CAUSAL)
+    pieces = [encoder(x[:, a:b], CAUSAL[a:b, :b], cache) for a, b in ((0, 2), (2, 3), (3, 5))]
+    assert (torch.cat(pieces, dim=1) - whole).abs().max() <= EXACT
+    assert cache.length == LENGTH
+    with pytest.raises(ValueError, match="mask must be broadcastable"):
+        encoder(x, CAUSAL, cache)

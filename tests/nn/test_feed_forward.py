@@ -1,5 +1,7 @@
 """FeedForward: every token by itself, wider and back."""
 
+import math
+
 import pytest
 import torch
 
@@ -25,6 +27,14 @@ def test_equals_the_numpy_reference():
 def test_the_activation_stands_between_the_two_layers(activation):
     module, function = make(activation=activation), getattr(torch.nn.functional, activation)
     assert torch.equal(module(X), module.linear2(function(module.linear1(X))))
+
+
+def test_gelu_tanh_is_the_formula_of_gpt2():
+    module = make(activation="gelu_tanh")
+    hidden = module.linear1(X)
+    gelu = 0.5 * hidden * (1 + torch.tanh(math.sqrt(2 / math.pi) * (hidden + 0.044715 * hidden**3)))
+    assert (module(X) - module.linear2(gelu)).abs().max() <= 1e-12
+    assert (module.linear2(gelu) - module.linear2(torch.nn.functional.gelu(hidden))).abs().max() > 1e-6
 
 
 def test_tokens_do_not_see_each_other():
@@ -60,7 +70,10 @@ def test_it_has_the_names_of_the_course():
         (lambda: FeedForward(0, 4), r"d_model must be a whole number of at least 1; got 0"),
         (lambda: FeedForward(4, 2.5), r"d_ff must be a whole number of at least 1; got 2.5"),
         (lambda: FeedForward(4, 8, -0.1), r"dropout must be from 0 to 1; got -0.1"),
-        (lambda: FeedForward(4, 8, activation="tanh"), r"activation must be one of 'relu', 'gelu', 'silu'; got 'tanh'"),
+        (
+            lambda: FeedForward(4, 8, activation="tanh"),
+            r"activation must be one of 'relu', 'gelu', 'silu', 'gelu_tanh'; got 'tanh'",
+        ),
         (lambda: FeedForward(4, 8)(torch.zeros(2, 3, 5)), r"x must have shape .* d_model = 4; got \(2, 3, 5\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""SinusoidalPositions: the NumPy reference's numbers, added."""
+"""SinusoidalPositions: the NumPy reference's numbers, added. LearnedPositions: rows of a table, added."""
 
 import copy
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clearformer.nn import SinusoidalPositions
+from clearformer.nn import LearnedPositions, SinusoidalPositions
 from clearformer.numpy import positional_encoding
 
 property_test = settings(deadline=None, max_examples=40, derandomize=True, database=None)
@@ -69,6 +69,24 @@ def test_dropout_acts_on_the_sum_in_training_only():
     assert kept.float().mean().item() == pytest.approx(0.8, abs=0.02)
 
 
+def test_learned_positions_add_the_rows_from_the_start_on():
+    positions, x = LearnedPositions(9, 4).double(), torch.randn(2, 3, 4, dtype=torch.float64)
+    assert torch.equal(positions(x, start=6), x + positions.weight[6:])
+    assert torch.equal(positions(x), x + positions.weight[:3])
+    assert positions(x[:, :0]).shape == (2, 0, 4)
+
+
+def test_learned_positions_are_normed_where_asked_to_and_dropped_out_last():
+    torch.manual_seed(0)
+    positions, x = LearnedPositions(40, 50, dropout=0.2, norm=True), torch.randn(8, 40, 50)
+    normed = torch.nn.functional.layer_norm(x + positions.weight, (50,))
+    assert torch.equal(positions.eval()(x), normed)
+    dropped = positions.train()(x)
+    kept = dropped != 0
+    assert torch.allclose(dropped[kept], normed[kept] / 0.8)
+    assert kept.float().mean().item() == pytest.approx(0.8, abs=0.02)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -80,6 +98,12 @@ def test_dropout_acts_on_the_sum_in_training_only():
         (lambda: SinusoidalPositions(4)(torch.zeros(2, 4).long()), r"x must be a tensor of floats; got torch.int64"),
         (lambda: SinusoidalPositions(0), r"d_model must be a whole number of at least 1; got 0"),
         (lambda: SinusoidalPositions(4, 1.5), r"dropout must be from 0 to 1; got 1.5"),
+        (lambda: LearnedPositions(0, 4), r"max_len must be a whole number of at least 1; got 0"),
+        (lambda: LearnedPositions(5, 4, 1.5), r"dropout must be from 0 to 1; got 1.5"),
+        (lambda: LearnedPositions(5, 4)(torch.zeros(6, 4)), r"for max_len = 5 tokens; got tokens 0 to 5"),
+        (lambda: LearnedPositions(5, 4)(torch.zeros(2, 4), start=4), r"for max_len = 5 tokens; got tokens 4 to 5"),
+        (lambda: LearnedPositions(5, 4)(torch.zeros(2, 4), start=-1), r"got tokens -1 to 0"),
+        (lambda: LearnedPositions(5, 4)(torch.zeros(2, 3)), r"x must have shape .* d_model = 4; got \(2, 3\)"),
     ],
 )
 def test_bad_input_is_named(call, message):

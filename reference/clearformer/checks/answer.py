@@ -257,6 +257,7 @@ class _InProcess:
         parameters  {label: {parameter's name: gradient}}
         calls       [(label, "forward" or "backward")], which part of the work a layer was called in, in this order
         saved       shapes of what was kept for the way back while the answer ran, parameters left out
+        largest     how many numbers the largest tensor had that went in or that torch made in the forward pass
         """
         layers = self._labelled(args, kwargs or {})
         for layer in layers.values():
@@ -273,6 +274,7 @@ class _InProcess:
             },
             "calls": seen.calls,
             "saved": seen.saved,
+            "largest": seen.largest,
         }
 
     def _labelled(self, args, kwargs):
@@ -313,7 +315,7 @@ class _Seen:
 
     def __init__(self, layers):
         self._layers, self._hooks, self._now = layers, [], "forward"
-        self.calls, self.saved = [], []
+        self.calls, self.saved, self.largest = [], [], 0
 
     def __enter__(self):
         for label, layer in self._layers.items():
@@ -332,13 +334,34 @@ class _Seen:
 
         self._now = direction
         kept = torch.autograd.graph.saved_tensors_hooks(self._saved, lambda tensor: tensor)
-        with kept if direction == "forward" else contextlib.nullcontext():
+        with contextlib.ExitStack() as watching:
+            if direction == "forward":
+                watching.enter_context(kept)
+                watching.enter_context(_made_by_torch(self._made))
             yield
+
+    def _made(self, result):
+        for value in result if isinstance(result, (tuple, list)) else [result]:
+            if is_tensor(value):
+                self.largest = max(self.largest, value.numel())
 
     def _saved(self, tensor):
         if type(tensor).__name__ != "Parameter":
             self.saved.append(tuple(tensor.shape))
         return tensor
+
+
+def _made_by_torch(see):
+    """Context manager: `see` gets the result of every torch function and method that is called."""
+    from torch.overrides import TorchFunctionMode
+
+    class Watch(TorchFunctionMode):
+        def __torch_function__(self, function, types, args=(), kwargs=None):
+            result = function(*args, **(kwargs or {}))
+            see(result)
+            return result
+
+    return Watch()
 
 
 class InProcessAnswer(_InProcess):

@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import math
 import numbers
+import sys
 
 import numpy as np
 
 # Room for another order of summation, not for another formula: a few hundred roundings of the dtype.
 ROOM = {"float64": 1e-9, "float32": 2e-5, "float16": 1e-2, "bfloat16": 6e-2}
+LARGEST_INT = 2**63 - 1
 
 
 def is_tensor(value):
@@ -36,6 +38,8 @@ def to_array(value):
         name = str(value.dtype).removeprefix("torch.")
         plain = value.detach().cpu()
         return (plain.float() if name == "bfloat16" else plain).numpy(), name
+    if isinstance(value, int) and abs(value) > LARGEST_INT and abs(value) < sys.float_info.max:
+        value = float(value)  # NumPy has no whole number for it
     array = np.asarray(value)
     return array, _name(array.dtype)
 

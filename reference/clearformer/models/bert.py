@@ -1,13 +1,15 @@
-"""BERT: the encoder by itself (Devlin et al. 2019), and a vector for a whole sentence."""
+"""BERT: the encoder by itself (Devlin et al. 2019), RoBERTa as a form of it, and a vector for a whole sentence."""
 
+import dataclasses
 from dataclasses import dataclass
 
 import torch
 from torch import nn
 
 from clearformer.nn import Encoder
-from clearformer.nn._arguments import require_count, require_sizes, require_token_ids
+from clearformer.nn._arguments import require_choice, require_count, require_sizes, require_token_ids
 from clearformer.nn.dropout import Dropout
+from clearformer.nn.feed_forward import ACTIVATIONS
 
 
 @dataclass(frozen=True)
@@ -15,13 +17,15 @@ class BertConfig:
     """Size and form of a Bert. ValueError, with the field's name, where a value cannot be used.
 
     vocab_size, d_model, num_heads, d_ff, num_layers   as in a Transformer
-    max_len            positions that have a vector; no sentence may be longer
+    max_len            positions that have a vector; no sentence may have more
     num_token_types    kinds of tokens: BERT tells the first sentence of a pair from the second
     dropout            on the embeddings, attention weights, activations and the output of each sublayer
     activation         "gelu", "relu" or "silu"
     norm_eps           ε of all norms
     pad_id             the token that fills up short sentences
     pooler             is there one more linear map and tanh for the first token, which BERT classifies with?
+    count_padding      do all tokens take a position, from 0 on? False is RoBERTa's way (Liu et al. 2019, in its code):
+                       the real tokens alone are counted, from pad_id + 1 on, and padding is at pad_id
     """
 
     vocab_size: int
@@ -36,12 +40,13 @@ class BertConfig:
     norm_eps: float = 1e-12
     pad_id: int = 0
     pooler: bool = True
+    count_padding: bool = True
 
     def __post_init__(self):
         for name in ("vocab_size", "d_ff", "num_layers", "max_len", "num_token_types"):
             require_count(name, getattr(self, name))
         require_sizes(self.d_model, self.num_heads, self.dropout)
-        if not 0 <= self.pad_id < self.vocab_size:
+        if not isinstance(self.pad_id, int) or not 0 <= self.pad_id < self.vocab_size:
             raise ValueError(f"pad_id must be a token, 0 to {self.vocab_size - 1}; got {self.pad_id!r}")
 
 
@@ -53,6 +58,7 @@ class BertEmbedding(nn.Module):
 
     def __init__(self, config):
         super().__init__()
+        self.pad_id = None if config.count_padding else config.pad_id
         self.tokens = nn.Embedding(config.vocab_size, config.d_model)
         self.positions = nn.Embedding(config.max_len, config.d_model)
         self.token_types = nn.Embedding(config.num_token_types, config.d_model)
@@ -62,12 +68,6 @@ class BertEmbedding(nn.Module):
     def forward(self, token_ids, token_types=None):
         """token_ids (batch, T), token_types the same or None for type 0 → (batch, T, d_model)."""
         require_token_ids("token_ids", token_ids, self.tokens.num_embeddings)
-        length = token_ids.shape[-1]
-        if length > self.positions.num_embeddings:
-            raise ValueError(
-                f"token_ids may be at most {self.positions.num_embeddings} long, as there are no more positions; "
-                f"got {tuple(token_ids.shape)}"
-            )
         if token_types is None:
             types = self.token_types.weight[0]
         else:
@@ -77,13 +77,30 @@ class BertEmbedding(nn.Module):
                 )
             require_token_ids("token_types", token_types, self.token_types.num_embeddings)
             types = self.token_types(token_types)
-        return self.dropout(self.norm(self.tokens(token_ids) + types + self.positions.weight[:length]))
+        return self.dropout(self.norm(self.tokens(token_ids) + types + self._position_vectors(token_ids)))
+
+    def _position_vectors(self, token_ids):
+        """A vector for where each token stands, (batch, T, d_model) or, the same for all rows, (T, d_model)."""
+        if self.pad_id is None:
+            self._require_room(token_ids, token_ids.shape[-1], first=0)
+            return self.positions.weight[: token_ids.shape[-1]]
+        real = token_ids != self.pad_id
+        self._require_room(token_ids, max(real.sum(dim=-1).tolist(), default=0), first=self.pad_id + 1)
+        return self.positions(real.cumsum(dim=-1) * real + self.pad_id)  # padding is at pad_id
+
+    def _require_room(self, token_ids, num_tokens, first):
+        room = self.positions.num_embeddings - first
+        if num_tokens > room:
+            raise ValueError(
+                f"token_ids may be at most {room} long, as there are no more positions; got {num_tokens} tokens in "
+                f"{tuple(token_ids.shape)}"
+            )
 
 
 class Bert(nn.Module):
     """Embeddings and an encoder with post-norm: a vector for each token that has seen all the others.
 
-    The weights are drawn as in BERT, from N(0, 0.02²), biases 0. from_bert brings trained ones.
+    The weights are drawn as in BERT, from N(0, 0.02²), biases 0. from_bert and from_roberta bring trained ones.
     """
 
     def __init__(self, config, generator=None):
@@ -103,13 +120,8 @@ class Bert(nn.Module):
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator=None):
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02, generator=generator)
-            if isinstance(module, nn.Linear):
-                nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LayerNorm):
-                module.reset_parameters()
+        """Draw all weights anew."""
+        draw_weights(self, generator)
 
     def forward(self, token_ids, token_types=None, mask=None):
         """token_ids (batch, T), int64 or int32 → states (batch, T, d_model).
@@ -138,6 +150,45 @@ class Bert(nn.Module):
         if self.pooler is None:
             raise ValueError("this Bert has no pooler: its configuration says pooler=False")
         return torch.tanh(self.pooler(states[:, 0]))
+
+
+class MaskedLanguageModel(nn.Module):
+    """A Bert, and logits for the token that stands, or stood, at each place (Devlin et al. 2019, section 3.1).
+
+    A linear map, the activation and a norm come between the states and the logits, which have a bias. share_embeddings:
+    the table of the embeddings is that of the logits too. head_activation None is the configuration's own. There is no
+    pooler, whatever the configuration says.
+    """
+
+    def __init__(self, config, generator=None, share_embeddings=True, head_activation=None):
+        super().__init__()
+        self.config = config
+        self.bert = Bert(dataclasses.replace(config, pooler=False), generator)
+        self.activation = config.activation if head_activation is None else head_activation
+        require_choice("head_activation", self.activation, ACTIVATIONS)
+        self.linear = nn.Linear(config.d_model, config.d_model)
+        self.norm = nn.LayerNorm(config.d_model, eps=config.norm_eps)
+        self.output = nn.Linear(config.d_model, config.vocab_size)
+        if share_embeddings:
+            self.output.weight = self.bert.embedding.tokens.weight
+        for part in (self.linear, self.norm, self.output):
+            draw_weights(part, generator)
+
+    def forward(self, token_ids, token_types=None, mask=None):
+        """Arguments and errors as in Bert → logits (batch, T, vocab_size); those at t are for the token at t."""
+        states = self.bert(token_ids, token_types, mask)  # (batch, T, d_model)
+        return self.output(self.norm(ACTIVATIONS[self.activation](self.linear(states))))
+
+
+def draw_weights(model, generator=None):
+    """Draw a model's weights as in BERT, from N(0, 0.02²), biases 0."""
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Embedding):
+            nn.init.normal_(module.weight, std=0.02, generator=generator)
+        if isinstance(module, nn.Linear):
+            nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm):
+            module.reset_parameters()
 
 
 def mean_pooling(states, mask):

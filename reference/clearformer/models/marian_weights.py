@@ -64,7 +64,7 @@ def _weights(marian, config):
         "output.weight": marian.lm_head.weight[:, order],
         "output.bias": marian.final_logits_bias[0],
     }
-    for our_name, their_name, does in _modules_of_layers(config):
+    for our_name, their_name, does in modules_of_layers(config):
         weight, bias = theirs[f"model.{their_name}.weight"], theirs[f"model.{their_name}.bias"]
         if does == "reads states":
             ours[f"{our_name}.weight"], ours[f"{our_name}.bias"] = weight[:, order], bias
@@ -73,8 +73,8 @@ def _weights(marian, config):
     return ours
 
 
-def _modules_of_layers(config):
-    """Our name, Marian's name, and what it does with the columns of the states, for all modules with weights."""
+def modules_of_layers(config):
+    """Our name, Marian's (and BART's), and what it does with the columns of the states, for all with weights."""
     for side, num_layers in (("encoder", config.num_encoder_layers), ("decoder", config.num_decoder_layers)):
         attentions = ATTENTIONS if side == "decoder" else {"self_attention": ATTENTIONS["self_attention"]}
         norms = [f"{name}_layer_norm" for name in attentions.values()] + ["final_layer_norm"]

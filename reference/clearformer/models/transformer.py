@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import nn
 
-from clearformer.nn import Decoder, Encoder, SinusoidalPositions, TokenEmbedding, decoder_mask
+from clearformer.nn import Decoder, Encoder, LearnedPositions, SinusoidalPositions, TokenEmbedding, decoder_mask
 from clearformer.nn._arguments import ID_DTYPES, require_choice, require_count, require_sizes
 from clearformer.nn.feed_forward import ACTIVATIONS
 from clearformer.nn.residual import NORM_PLACEMENTS
@@ -20,6 +20,7 @@ PRESETS = {
     # copying, reversing and sorting in seconds on a CPU
     "toy": dict(d_model=64, num_heads=4, d_ff=128, num_encoder_layers=2, num_decoder_layers=2, dropout=0.0),
 }
+EMBEDDING_SWITCHES = ("scale_embeddings", "embedding_norm")
 
 
 @dataclass(frozen=True)
@@ -34,9 +35,11 @@ class TransformerConfig:
     share_embeddings      one table for both embeddings and the output; needs one vocabulary
     pad_id                the token that fills up short sentences, in source and target
 
-    The rest is for weights from elsewhere: activation "relu", "gelu" or "silu"; final_norm, a norm after the last layer
-    of encoder and decoder, None: only with norm="pre"; output_bias, a bias on the logits; hide_target_padding False,
-    for models in which pad_id also begins a target, and the causal mask alone has to hide what stands behind it.
+    The rest is for weights from elsewhere: activation, "gelu", "silu" or "gelu_tanh"; final_norm, a norm after the last
+    layer of encoder and decoder, None: only with norm="pre"; output_bias, a bias on the logits; hide_target_padding
+    False, for models in which pad_id also begins a target, and the causal mask alone has to hide what stands behind it;
+    scale_embeddings False, embeddings that are not multiplied by √d_model; max_len, how many positions have a learned
+    vector, in source and target each, None: sines for any number; embedding_norm, a norm after learned positions.
     """
 
     vocab_size: int
@@ -54,6 +57,9 @@ class TransformerConfig:
     final_norm: bool | None = None
     output_bias: bool = False
     hide_target_padding: bool = True
+    scale_embeddings: bool = True
+    max_len: int | None = None
+    embedding_norm: bool = False
 
     def __post_init__(self):
         for name in ("vocab_size", "d_ff", "num_encoder_layers", "num_decoder_layers"):
@@ -63,10 +69,14 @@ class TransformerConfig:
         require_sizes(self.d_model, self.num_heads, self.dropout)
         require_choice("norm", self.norm, NORM_PLACEMENTS)
         require_choice("activation", self.activation, ACTIVATIONS)
-        for name in ("share_embeddings", "output_bias", "hide_target_padding", "final_norm"):
+        for name in ("share_embeddings", "output_bias", "hide_target_padding", "final_norm", *EMBEDDING_SWITCHES):
             value = getattr(self, name)
             if not isinstance(value, bool) and not (name == "final_norm" and value is None):
                 raise ValueError(f"{name} must be True or False; got {value!r}")
+        if self.max_len is not None:
+            require_count("max_len", self.max_len)
+        elif self.embedding_norm:
+            raise ValueError("embedding_norm goes with learned positions: it needs a max_len")
         if self.share_embeddings and self.target_size != self.vocab_size:
             raise ValueError(
                 f"share_embeddings needs one vocabulary for source and target; got vocab_size = {self.vocab_size}, "
@@ -128,11 +138,15 @@ class Transformer(nn.Module):
     def __init__(self, config, generator=None):
         super().__init__()
         self.config = config
-        self.source_embedding = TokenEmbedding(config.vocab_size, config.d_model)
+        scale = config.scale_embeddings
+        self.source_embedding = TokenEmbedding(config.vocab_size, config.d_model, scale)
         self.target_embedding = (
-            self.source_embedding if config.share_embeddings else TokenEmbedding(config.target_size, config.d_model)
+            self.source_embedding
+            if config.share_embeddings
+            else TokenEmbedding(config.target_size, config.d_model, scale)
         )
-        self.positions = SinusoidalPositions(config.d_model, config.dropout)
+        self.positions = _positions(config)
+        self.target_positions = self.positions if config.max_len is None else _positions(config)
         stack = (config.d_model, config.num_heads, config.d_ff, config.dropout)
         form = dict(norm=config.norm, activation=config.activation, final_norm=config.has_final_norm)
         self.encoder = Encoder(config.num_encoder_layers, *stack, **form)
@@ -156,6 +170,8 @@ class Transformer(nn.Module):
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
+            elif isinstance(module, LearnedPositions):
+                module.reset_parameters(generator)
         nn.init.normal_(self.output.weight, std=self.config.d_model**-0.5, generator=generator)
         self.source_embedding.reset_parameters(generator)
         if not self.config.share_embeddings:
@@ -191,7 +207,7 @@ class Transformer(nn.Module):
         _require_ids("target_ids", target_ids)
         start = 0 if cache is None else cache.length
         so_far = target_ids if start == 0 else self._continued(cache, target_ids)  # (batch, start + T)
-        x = self.positions(self.target_embedding(target_ids, "target_ids"), start)
+        x = self.target_positions(self.target_embedding(target_ids, "target_ids"), start)
         x = self.decoder(x, memory, self._target_mask(so_far, start), source_mask, cache)
         if cache is not None:
             cache.token_ids = so_far
@@ -249,6 +265,12 @@ class Transformer(nn.Module):
                 f"target_ids must have the {len(cache.token_ids)} rows of the cache; got {len(target_ids)}"
             )
         return torch.cat([cache.token_ids, target_ids], dim=1)
+
+
+def _positions(config):
+    if config.max_len is None:
+        return SinusoidalPositions(config.d_model, config.dropout)
+    return LearnedPositions(config.max_len, config.d_model, config.dropout, config.embedding_norm)
 
 
 def _require_ids(name, token_ids):

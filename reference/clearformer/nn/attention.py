@@ -73,7 +73,7 @@ class MultiHeadAttention(nn.Module):
         key = self._split_heads(self.key_proj(key))  # (..., heads, T_k, d_head)
         # Attention returns weights @ value. If the value is the identity matrix, that is the weights.
         identity = torch.eye(key.shape[-2], dtype=key.dtype, device=key.device)  # (T_k, T_k)
-        return _attend(query, key, identity.expand(*key.shape[:-1], -1), mask)
+        return self.mix(query, key, identity.expand(*key.shape[:-1], -1), mask, 0.0)
 
     def extra_repr(self):
         return f"d_model={self.d_model}, num_heads={self.num_heads}, dropout={self.dropout}"

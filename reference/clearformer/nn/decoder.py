@@ -25,8 +25,13 @@ def decoder_mask(token_ids, pad_id=0, start=0):
     length = token_ids.shape[1]
     if not 0 <= start <= length:
         raise ValueError(f"start must be from 0 to T = {length}; got {start}")
-    causal = torch.ones(1, 1, length - start, length, dtype=torch.bool, device=token_ids.device).tril(start)
+    causal = causal_rows(length - start, start, token_ids.device)[None, None]
     return causal if pad_id is None else causal & (token_ids != pad_id)[:, None, None, :]
+
+
+def causal_rows(length, start=0, device=None):
+    """Which of start + length tokens each of the last `length` sees: itself and those before, (length, T_k)."""
+    return torch.ones(length, start + length, dtype=torch.bool, device=device).tril(start)
 
 
 class DecoderLayer(ResidualLayer):

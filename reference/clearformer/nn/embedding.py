@@ -10,17 +10,18 @@ from clearformer.nn._arguments import require_count, require_token_ids
 
 
 class TokenEmbedding(nn.Module):
-    """A row of a table for each token, times √d_model (Vaswani et al. 2017, section 3.4).
+    """A row of a table for each token, times √d_model (Vaswani et al. 2017, section 3.4); scale=False: the row itself.
 
     weight (vocab_size, d_model) starts as N(0, 1/d_model), a standard deviation of d_model^-0.5. Times √d_model an
     entry then has variance 1, of the size of the positions that are added to it. And where the same table turns
     states of variance 1 into logits, these have variance 1 too.
     """
 
-    def __init__(self, vocab_size, d_model):
+    def __init__(self, vocab_size, d_model, scale=True):
         super().__init__()
         require_count("vocab_size", vocab_size)
         require_count("d_model", d_model)
+        self.factor = math.sqrt(d_model) if scale else 1.0
         self.weight = nn.Parameter(torch.empty(vocab_size, d_model))
         self.reset_parameters()
 
@@ -34,7 +35,7 @@ class TokenEmbedding(nn.Module):
         ValueError, with `name` for the argument, where the ids are not whole numbers or not in the vocabulary.
         """
         require_token_ids(name, token_ids, self.weight.shape[0])
-        return F.embedding(token_ids, self.weight) * math.sqrt(self.weight.shape[1])
+        return F.embedding(token_ids, self.weight) * self.factor
 
     def extra_repr(self):
         vocab_size, d_model = self.weight.shape

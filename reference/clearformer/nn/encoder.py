@@ -24,13 +24,14 @@ class EncoderLayer(ResidualLayer):
         self.norm1 = nn.LayerNorm(d_model, eps=norm_eps)
         self.norm2 = nn.LayerNorm(d_model, eps=norm_eps)
 
-    def forward(self, x, mask=None):
+    def forward(self, x, mask=None, cache=None):
         """x (batch, T, d_model), mask bool, True = may be attended, broadcastable to (batch, heads, T, T).
 
-        Returns (batch, T, d_model). ValueError where the shapes cannot go together.
+        Returns (batch, T, d_model). cache is a KeyValueCache: x then continues the tokens of earlier calls, which the
+        mask's last axis counts too. ValueError where the shapes cannot go together.
         """
         require_states("x", x, self.self_attention.d_model)
-        x = self.connect(x, lambda x: self.self_attention(x, x, x, mask), self.norm1)
+        x = self.connect(x, lambda x: self.self_attention(x, x, x, mask, cache), self.norm1)
         return self.connect(x, self.feed_forward, self.norm2)
 
 
@@ -65,8 +66,17 @@ class Encoder(nn.Module):
 
     run_layers = staticmethod(one_after_the_other)  # clearformer.memory puts another in its place
 
-    def forward(self, x, mask=None):
-        """x (batch, T, d_model), mask bool, broadcastable to (batch, heads, T, T) → (batch, T, d_model)."""
+    def forward(self, x, mask=None, cache=None):
+        """x (batch, T, d_model), mask bool, broadcastable to (batch, heads, T, T) → (batch, T, d_model).
+
+        cache is a DecoderOnlyCache, for a mask that is causal: x then continues the tokens of earlier calls, which the
+        mask's last axis counts too.
+        """
         require_states("x", x, self.d_model)
-        mask = ready_mask(mask, (*x.shape[:-2], self.num_heads, x.shape[-2], x.shape[-2]))
-        return self.final_norm(self.run_layers(self.layers, x, mask))
+        length = x.shape[-2] + (0 if cache is None else cache.length)
+        mask = ready_mask(mask, (*x.shape[:-2], self.num_heads, x.shape[-2], length))
+        if cache is None:
+            return self.final_norm(self.run_layers(self.layers, x, mask))
+        for layer, kept in zip(self.layers, cache.layers, strict=True):
+            x = layer(x, mask, kept)
+        return self.final_norm(x)

@@ -1,4 +1,4 @@
-"""Sinusoidal positions, added to embeddings."""
+"""Positions that are added to embeddings: the sines of 2017, or vectors that are learned."""
 
 import torch
 from torch import nn
@@ -44,3 +44,42 @@ class SinusoidalPositions(nn.Module):
 
     def extra_repr(self):
         return f"d_model={self.d_model}"
+
+
+class LearnedPositions(nn.Module):
+    """Adds a learned vector for where each token stands (Gehring et al. 2017, section 3.1), then drops out.
+
+    weight (max_len, d_model): there is no vector for a position from max_len on. norm=True norms the sum before the
+    dropout, as BART does. ValueError where an argument cannot be used.
+    """
+
+    def __init__(self, max_len, d_model, dropout=0.0, norm=False):
+        super().__init__()
+        require_count("max_len", max_len)
+        require_count("d_model", d_model)
+        require_dropout(dropout)
+        self.weight = nn.Parameter(torch.empty(max_len, d_model))
+        self.norm = nn.LayerNorm(d_model) if norm else nn.Identity()
+        self.dropout = Dropout(dropout)
+        self.reset_parameters()
+
+    def reset_parameters(self, generator=None):
+        """From N(0, 0.02²), as in BERT."""
+        with torch.no_grad():
+            self.weight.normal_(std=0.02, generator=generator)
+
+    def forward(self, x, start=0):
+        """x (..., T, d_model), whose first token stands at position `start` ≥ 0 → x + weight[start : start + T].
+
+        ValueError where the last token stands at max_len or later.
+        """
+        max_len, d_model = self.weight.shape
+        require_states("x", x, d_model)
+        end = start + x.shape[-2]
+        if start < 0 or end > max_len:
+            raise ValueError(f"there are positions for max_len = {max_len} tokens; got tokens {start} to {end - 1}")
+        return self.dropout(self.norm(x + self.weight[start:end]))
+
+    def extra_repr(self):
+        max_len, d_model = self.weight.shape
+        return f"max_len={max_len}, d_model={d_model}"

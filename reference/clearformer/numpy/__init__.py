@@ -10,6 +10,7 @@ from clearformer.numpy.attention import (
 )
 from clearformer.numpy.layers import feed_forward, layer_norm
 from clearformer.numpy.multi_head import merge_heads, multi_head_attention, split_heads
+from clearformer.numpy.online_softmax import online_softmax_attention
 from clearformer.numpy.positions import positional_encoding, shift_matrix
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "masked_softmax",
     "merge_heads",
     "multi_head_attention",
+    "online_softmax_attention",
     "padding_mask",
     "positional_encoding",
     "scaled_dot_product_attention",

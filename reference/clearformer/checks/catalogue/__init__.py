@@ -178,6 +178,79 @@ LESSONS = (
             *_modules("clearformer.data", "paraphrases", "photo_captions", "polite_requests", "restaurant_remarks"),
         ),
     ),
+    Lesson(
+        "10_llama_block",
+        "From 2017 to LLaMA: the block, one switch at a time",
+        60,
+        {
+            **_same_names("rms_norm", "rotary_embedding", "swiglu", "grouped_query_attention", "cache_bytes"),
+            "KeyValueCache": "key_value_cache",
+            **_same_names("attend_in_chunks"),
+        },
+        builds=(
+            *_modules(
+                "clearformer.nn", "rms_norm", "rotary", "swiglu", "grouped_query_attention", "decoder_only_cache"
+            ),
+            "clearformer.nn.cache",  # lesson 06 brought it along, here it is the subject
+            *_modules("clearformer.models", "llama", "llama_weights"),
+            "clearformer.generation.continuation",
+        ),
+    ),
+    Lesson(
+        "11_model_families",
+        "One block, three families",
+        60,
+        _same_names(
+            "mask_tokens",
+            "graded_among_visible",
+            "causal_lm_loss",
+            "nucleus",
+            "corrupt_spans",
+            "tokens_written",
+        ),
+        builds=(
+            *_modules("clearformer.models", "gpt2", "gpt2_weights", "t5", "t5_weights", "bart_weights"),
+            "clearformer.generation.sampling",
+            *_modules("clearformer.training", "masked_tokens", "next_token", "span_corruption"),
+            *_modules("clearformer.data", "village", "number_rules"),
+        ),
+    ),
+    Lesson(
+        "12_efficient_attention",
+        "When sequences get long: efficient attention",
+        60,
+        _same_names(
+            "attention_flops",
+            "attention_share",
+            "overtaking_length",
+            "online_softmax_attention",
+            "sliding_window_mask",
+            "window_attention",
+            "linear_attention",
+        ),
+        builds=(
+            "clearformer.complexity",
+            "clearformer.numpy.online_softmax",
+            *_modules("clearformer.nn", "online_softmax", "sparse_attention", "linear_attention"),
+        ),
+    ),
+    Lesson(
+        "13_scaling_laws",
+        "How big, how long? Scaling laws",
+        60,
+        _same_names(
+            "training_flops",
+            "days_of_training",
+            "fit_power_law",
+            "compute_optimal",
+            "critical_batch_size",
+            "plan_training",
+        ),
+        builds=(
+            *_modules("clearformer.scaling", "kaplan", "chinchilla", "fitting", "small_runs"),
+            "clearformer.data.follower_language",
+        ),
+    ),
 )
 
 

@@ -337,13 +337,14 @@ class _Piped:
         _names(value["parameters"], lambda layer: _names(layer, _gradient) is layer)
         _garbled_unless(isinstance(value["calls"], list) and all(map(_is_call, value["calls"])))
         _garbled_unless(isinstance(value["saved"], list) and all(map(_is_shape, value["saved"])))
+        _garbled_unless(type(value["largest"]) is int and value["largest"] >= 0)
         return value
 
     def seed(self, number):
         self._ask("seed", number)
 
 
-WATCHED = ("output", "gradients", "parameters", "calls", "saved")
+WATCHED = ("output", "gradients", "parameters", "calls", "saved", "largest")
 
 
 def _is_call(value):

@@ -1,0 +1,1 @@
+"""The exercises of lesson 10_llama_block."""

@@ -1,0 +1,1 @@
+"""The exercises of lesson 11_model_families."""
