@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import clearformer.nn.attention
 from clearformer.models import Transformer, TransformerConfig
-from clearformer.nn import DecoderCache
+from clearformer.nn import DecoderCache, _few_rows
 
 EXACT = 1e-10  # the largest difference in float64
 VOCAB = 11
@@ -208,6 +208,83 @@ def test_a_long_target_in_single_tokens():
         memory, cache = model.encode(source), DecoderCache()
         logits = [model.decode(target[:, t : t + 1], memory, None, cache) for t in range(300)]
         assert largest_difference(torch.cat(logits, dim=1), model(source, target)) <= EXACT
+
+
+def single_tokens(model, source, target, cache):
+    memory, mask = model.encode(source), model.source_mask(source)
+    return torch.cat([model.decode(target[:, [t]], memory, mask, cache) for t in range(target.shape[1])], dim=1)
+
+
+def is_close_in_single_precision(logits, model, source, target):
+    """To what the modules compute in float64, relative to the largest logit."""
+    expected = copy.deepcopy(model).double()(source, target)
+    return largest_difference(logits.double(), expected) <= 1e-5 * expected.abs().max().item()
+
+
+@pytest.mark.parametrize("packs", [True, False])
+@pytest.mark.parametrize("output_bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 2, 7, 33])
+@torch.inference_mode()
+def test_in_single_precision_single_tokens_give_the_logits_of_the_modules(rows, output_bias, packs, monkeypatch):
+    """Their output map is laid out anew for about so many rows; then some leave."""
+    if not packs:
+        monkeypatch.setattr(_few_rows, "_may_pack", lambda weight: False)
+    model, cache = make(output_bias=output_bias).float().eval(), DecoderCache()
+    source, target = some_ids(rows, 5), some_ids(rows, 12, seed=1)
+    assert is_close_in_single_precision(
+        single_tokens(model, source, target[:, :6], cache), model, source, target[:, :6]
+    )
+    assert cache.ready_output not in (None, model.output)
+    for kept in ([0], [0, 0, 0], list(range(rows))[::-2]):
+        other = copy.deepcopy(cache)
+        other.keep(kept)
+        logits = model.decode(target[kept, 6:7], cache=other)
+        assert is_close_in_single_precision(
+            torch.cat([model(source[kept], target[kept, :6]), logits], dim=1), model, source[kept], target[kept, :7]
+        )
+
+
+@torch.no_grad()
+def test_a_new_cache_reads_the_weights_anew():
+    model, source, target = make(output_bias=True).float().eval(), some_ids(3, 5), some_ids(3, 6, seed=1)
+    before = single_tokens(model, source, target, DecoderCache())
+    for parameter in model.output.parameters():
+        parameter.mul_(-0.5)
+    after = single_tokens(model, source, target, DecoderCache())
+    assert is_close_in_single_precision(after, model, source, target)
+    assert largest_difference(before, after) > 0.1
+
+
+class DoubledLogits(torch.nn.Linear):
+    """As an adapter may be: it looks like a linear map and computes something else."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
+
+
+@torch.no_grad()
+def test_an_output_that_only_its_module_can_compute_is_left_to_it():
+    source, target, seen = some_ids(3, 5), some_ids(3, 6, seed=1), []
+    model = make().float().eval()
+    model.output.register_forward_hook(lambda *_: seen.append("hook"))
+    single_tokens(model, source, target, DecoderCache())
+    assert seen == ["hook"] * 6
+    model = make().float().eval()
+    plain, model.output = model.output, DoubledLogits(8, VOCAB, bias=False)
+    model.output.load_state_dict(plain.state_dict())
+    assert is_close_in_single_precision(single_tokens(model, source, target, DecoderCache()), model, source, target)
+    for dtype in (torch.float64, torch.bfloat16):
+        model = make().to(dtype).eval()
+        single_tokens(model, source, target, cache := DecoderCache())
+        assert cache.ready_output is model.output
+
+
+@torch.inference_mode()
+def test_mixed_precision_writes_too():
+    model, source, target = make(output_bias=True).float().eval(), some_ids(3, 5), some_ids(3, 6, seed=1)
+    expected = model(source, target)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert largest_difference(single_tokens(model, source, target, DecoderCache()).float(), expected) <= 0.1
 
 
 # attention

@@ -250,6 +250,23 @@ def test_rows_that_share_a_source_read_it_as_if_each_had_its_own(seed, rows_a_so
             assert (cache.num_rows, cache.num_sources) == (len(rows), len(left))
 
 
+@pytest.mark.parametrize("beginning", [1, 7, 8, 63, 70])
+@torch.inference_mode()
+def test_rows_that_change_at_every_step_of_a_long_beam(beginning):
+    """Each time the kept keys are laid out anew, in memory that holds those of two steps ago."""
+    generator, cache = torch.Generator().manual_seed(beginning), KeyValueCache()
+    wanted = randn(6, 2, beginning, 3)
+    cache.append(wanted, -wanted)
+    for step in range(150):
+        count = 6 + step % 5 - (step > 100) * 4  # more rows than before, and fewer
+        rows = torch.randint(0, len(wanted), (count,), generator=generator)
+        cache.keep(rows)
+        new = randn(count, 2, 1 + step % 3, 3, seed=step)
+        wanted = torch.cat([wanted[rows], new], dim=2)
+        keys, values = cache.append(new, -new)
+        assert torch.equal(keys, wanted) and torch.equal(values, -wanted)
+
+
 @pytest.mark.parametrize("norm", ["post", "pre"])
 def test_single_tokens_take_the_short_way_to_the_same_numbers(norm, monkeypatch):
     """Watched by a hook, a decoder calls all its modules; else it need not."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from clearformer.nn import GroupedQueryAttention, RMSNorm, RotaryPositions, SwiGLU
+from clearformer.nn._few_rows import few_rows
 from clearformer.nn.dropout import Dropout
 
 PARTS = (GroupedQueryAttention, RMSNorm, RotaryPositions, SwiGLU, Dropout, nn.Linear, nn.Embedding, nn.ModuleList)
@@ -60,9 +61,9 @@ class _Block:
         attention, feed_forward = block.attention, block.feed_forward
         into = [attention.query_proj, attention.key_proj, attention.value_proj]
         self._into = _after_norm(block.norm1, into, num_rows)
-        self._out = _few_rows(attention.output_proj.weight, num_rows)
+        self._out = few_rows(attention.output_proj.weight, None, num_rows)
         self._wide = _after_norm(block.norm2, [feed_forward.gate_proj, feed_forward.up_proj], num_rows)
-        self._back = _few_rows(feed_forward.down_proj.weight, num_rows)
+        self._back = few_rows(feed_forward.down_proj.weight, None, num_rows)
         self._heads, self._kv_heads, self._d_head = attention.num_heads, attention.num_kv_heads, attention.d_head
 
     def __call__(self, x, turn, cache):
@@ -86,22 +87,6 @@ def _after_norm(norm, linears, num_rows):
     """norm, then the linear maps side by side: x (rows, d_model) → (rows, all their outputs)."""
     d_model = len(norm.weight)
     weight = torch.cat([linear.weight for linear in linears]) * (norm.weight * math.sqrt(d_model))
-    linear, smallest = _few_rows(weight, num_rows), norm.weight.new_tensor(math.sqrt(d_model * norm.eps))
+    linear, smallest = few_rows(weight, None, num_rows), norm.weight.new_tensor(math.sqrt(d_model * norm.eps))
     # √(mean of x² + ε) · √d = √(|x|² + dε)
     return lambda x: linear(x / torch.hypot(torch.linalg.vector_norm(x, dim=-1, keepdim=True), smallest))
-
-
-def _few_rows(weight, num_rows):
-    """x (rows, in) → x @ weight.T, for a weight (out, in) that is read many times, for about num_rows rows."""
-    if num_rows > 1 and _may_pack(weight):
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight, num_rows)
-        return lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
-    transposed = weight.t().contiguous()
-    return lambda x: torch.mm(x, transposed)
-
-
-def _may_pack(weight):
-    """oneDNN, which comes with torch for most processors, has a layout of its own for float32."""
-    if weight.dtype != torch.float32 or weight.device.type != "cpu" or not torch.backends.mkldnn.is_available():
-        return False
-    return all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))

@@ -9,6 +9,7 @@ from torch import nn
 
 from clearformer.nn import Decoder, Encoder, LearnedPositions, SinusoidalPositions, TokenEmbedding, decoder_mask
 from clearformer.nn._arguments import ID_DTYPES, require_choice, require_count, require_sizes
+from clearformer.nn._one_token import ready_output
 from clearformer.nn.feed_forward import ACTIVATIONS
 from clearformer.nn.residual import NORM_PLACEMENTS
 
@@ -211,6 +212,10 @@ class Transformer(nn.Module):
         x = self.decoder(x, memory, self._target_mask(so_far, start), source_mask, cache)
         if cache is not None:
             cache.token_ids = so_far
+            if cache.ready_layers and x.shape[1] == 1 and not torch.is_grad_enabled():
+                if cache.ready_output is None:
+                    cache.ready_output = ready_output(self.output, len(x))
+                return cache.ready_output(x.squeeze(1)).unsqueeze(1)
         return self.output(x)
 
     @torch.no_grad()

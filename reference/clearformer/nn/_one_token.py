@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from clearformer.nn._few_rows import few_rows
 from clearformer.nn.attention import MultiHeadAttention
 from clearformer.nn.dropout import Dropout
 from clearformer.nn.feed_forward import ACTIVATIONS, FeedForward
@@ -23,6 +24,18 @@ def ready_layers(layers, kind):
         if type(module) not in known or module.training or module._forward_hooks or module._forward_pre_hooks:
             return ()
     return [OneToken(layer) for layer in layers]
+
+
+def ready_output(linear, num_rows):
+    """The map to the logits of about num_rows single tokens: few_rows for float32 on a CPU, else linear itself.
+
+    It is the largest matrix by far. The layers' own are small, and F.linear is as fast for them.
+    """
+    if type(linear) is not nn.Linear or linear._forward_hooks or linear._forward_pre_hooks:
+        return linear
+    if linear.weight.dtype != torch.float32 or linear.weight.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return linear
+    return few_rows(linear.weight, linear.bias, num_rows)
 
 
 class OneToken:

@@ -1,8 +1,11 @@
 """What a decoder keeps while it writes one token after another, so that it computes nothing twice."""
 
+import math
+
 import torch
 
 SMALLEST_ROOM = 64  # tokens
+ROOM_AFTER_KEEP = 8  # tokens, at most
 
 
 class KeyValueCache:
@@ -86,6 +89,7 @@ class DecoderCache:
         self.token_ids = None  # (rows, length): kept by Transformer.decode, which has to know where padding is
         self.memory_mask = None  # a ReadyMask or None
         self.ready_layers = None  # the decoder's layers as OneToken, once single tokens come
+        self.ready_output = None  # and the map to the logits
 
     @property
     def length(self):
@@ -157,8 +161,8 @@ class _Buffer:
 
     def __init__(self):
         self.tensor = None
-        self._is_ours = False  # not somebody's first chunk
-        self._spare = None  # the tensor before the last keep, to be written over by the next
+        self._memory = None  # what the tensor is a view of, (numbers,); None where it is somebody's first chunk
+        self._spare = None  # the memory before the last keep, to be written over by the next
 
     def first(self, length):
         return None if self.tensor is None else self.tensor[..., :length, :]
@@ -168,30 +172,34 @@ class _Buffer:
             self.tensor = new
             return
         if not _may_write(self.tensor):
-            self.tensor, self._is_ours = torch.cat([self.first(length), new], dim=-2), False
+            self.tensor, self._memory = torch.cat([self.first(length), new], dim=-2), None
             return
         end = length + new.shape[-2]
         if self.tensor.shape[-2] < end:  # twice the room at a time: n tokens then cost O(n) copies, not O(n²)
-            larger = self._empty(len(self.tensor), room=max(2 * end, SMALLEST_ROOM))
+            shape = self._shape(len(self.tensor), max(2 * end, SMALLEST_ROOM))
+            memory = self.tensor.new_empty(math.prod(shape))
+            larger = memory.view(shape)
             larger[..., :length, :] = self.first(length)
-            self.tensor, self._is_ours, self._spare = larger, True, None
+            self.tensor, self._memory, self._spare = larger, memory, None
         self.tensor[..., length:end, :] = new
 
     def keep(self, length, rows):
-        """New rows take turns in two tensors: to ask for new memory at each step takes longer than to copy."""
-        if not _may_write(self.tensor):
-            self.tensor, self._is_ours = self.first(length).index_select(0, rows), False
-            return
-        into = self._spare
-        if into is None or len(into) < len(rows) or not _may_write(into):
-            into = self._empty(len(rows), room=self.tensor.shape[-2])
-        into = into[: len(rows)]
-        torch.index_select(self.first(length), 0, rows, out=into[..., :length, :])
-        self._spare = self.tensor if self._is_ours else None
-        self.tensor, self._is_ours = into, True
+        """New rows take turns in two memories: to ask for a new one at each step takes longer than to copy.
 
-    def _empty(self, num_rows, room):
-        return self.tensor.new_empty((num_rows, *self.tensor.shape[1:-2], room, self.tensor.shape[-1]))
+        They leave room for a few tokens only. Keys with wide gaps between them take longer to read and to copy.
+        """
+        if not _may_write(self.tensor):
+            self.tensor, self._memory = self.first(length).index_select(0, rows), None
+            return
+        shape, memory = self._shape(len(rows), length + ROOM_AFTER_KEEP - length % ROOM_AFTER_KEEP), self._spare
+        if memory is None or len(memory) < math.prod(shape) or not _may_write(memory):
+            memory = self.tensor.new_empty(math.prod(self._shape(len(rows), max(2 * length, SMALLEST_ROOM))))
+        into = memory[: math.prod(shape)].view(shape)
+        torch.index_select(self.first(length), 0, rows, out=into[..., :length, :])
+        self.tensor, self._memory, self._spare = into, memory, self._memory
+
+    def _shape(self, num_rows, room):
+        return (num_rows, *self.tensor.shape[1:-2], room, self.tensor.shape[-1])
 
 
 def _may_write(tensor):

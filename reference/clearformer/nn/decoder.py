@@ -69,7 +69,8 @@ class DecoderLayer(ResidualLayer):
         kept = cache.cross_attention
         if kept.keys is None:
             require_states("memory", memory, self.cross_attention.d_model)
-            kept.append(*self.cross_attention.keys_and_values(memory, memory))
+            # They are read for every token, and faster where each head's stand together.
+            kept.append(*(x.contiguous() for x in self.cross_attention.keys_and_values(memory, memory)))
         # Rows that share a source are so many more queries to it.
         sources = len(kept.keys)
         queries = x.reshape(sources, x.shape[0] * x.shape[1] // max(sources, 1), x.shape[2])

@@ -170,7 +170,7 @@ ATTACKS = (
     cell(
         "an alarm that comes while somebody else works",
         "import signal, os\nsignal.signal(signal.SIGALRM, lambda *a: os._exit(9))\n"
-        "signal.setitimer(signal.ITIMER_REAL, 0.02, 0.02)",
+        "signal.setitimer(signal.ITIMER_REAL, 0.002, 0.002)",
         ends_the_run,
     ),
     cell(

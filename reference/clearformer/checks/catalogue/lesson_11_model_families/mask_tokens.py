@@ -26,6 +26,12 @@ def kinds(token_ids, mask_id, inputs, labels):
     return graded, masked, graded & ~masked & ~left, left
 
 
+def _as_they_are(args):
+    """The arguments with the tokens of now, whatever an answer makes of its own."""
+    token_ids, *rest = args
+    return token_ids.copy(), *rest
+
+
 def looked_at(answer, call):
     """((inputs, labels), None), or (None, what is said instead where one cannot count in what came)."""
     found = answer.call(*call.args, **call.kwargs)
@@ -38,7 +44,7 @@ def looked_at(answer, call):
 
 def shares(answer, call):
     """What can be counted in many tokens, with room for chance: each tolerance is five standard deviations or more."""
-    token_ids, mask_id, _, special_ids, *_ = call.args
+    token_ids, mask_id, _, special_ids, *_ = _as_they_are(call.args)
     found, instead = looked_at(answer, call)
     if instead:
         return instead
@@ -62,7 +68,7 @@ def shares(answer, call):
 
 def structure(answer, call):
     """How the choice is spread over rows and columns, and which other tokens are put in."""
-    token_ids, mask_id, vocab_size, *_ = call.args
+    token_ids, mask_id, vocab_size, *_ = _as_they_are(call.args)
     found, instead = looked_at(answer, call)
     if instead:
         return instead
@@ -84,7 +90,7 @@ def structure(answer, call):
 def twice(answer, call):
     """The same seed twice, and another one."""
     *most, _ = call.args
-    first, again, another = (answer.call(*most, Generator(seed)) for seed in (5, 5, 6))
+    first, again, another = (answer.call(*_as_they_are(most), Generator(seed)) for seed in (5, 5, 6))
 
     def same(one, other):
         return all(type(a) is type(b) and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
@@ -97,14 +103,14 @@ def twice(answer, call):
 
 def labels_are_what_was_there(answer, rng):
     token_ids, *rest = some_text(rng).args
-    _, labels = answer.call(token_ids, *rest)
+    _, labels = answer.call(token_ids.copy(), *rest)
     graded = np.asarray(labels) != IGNORED
     return None if np.array_equal(labels[graded], token_ids[graded]) else "some labels are not the token that was there"
 
 
 def what_is_not_graded_is_not_changed(answer, rng):
     token_ids, *rest = some_text(rng).args
-    inputs, labels = answer.call(token_ids, *rest)
+    inputs, labels = answer.call(token_ids.copy(), *rest)
     changed = (np.asarray(inputs) != token_ids) & (np.asarray(labels) == IGNORED)
     return f"{int(changed.sum())} tokens were changed, and nobody will ask for them" if changed.any() else None
 
