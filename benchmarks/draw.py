@@ -2,8 +2,8 @@
 
     python benchmarks/draw.py [--results benchmarks/results] [--out benchmarks/results/speed.svg]
 
-Reads training_step.json and generation_speed.json. One bar for each comparison: the time Clearformer takes, in times of
-the other's; left of the line it is faster. The same figures are printed.
+Reads training_step.json, generation_speed.json and decoding_speed.json. One bar for each comparison: the time
+Clearformer takes, in times of the other's; left of the line it is faster. The same figures are printed.
 """
 
 import argparse
@@ -14,7 +14,7 @@ RESULTS = Path(__file__).parent / "results"
 DROPOUT = "0.1"  # as the paper trains
 
 
-def comparisons(training, generation):
+def comparisons(training, generation, decoding):
     """(what, with whom, median, smallest, largest, target, our ms, their ms)."""
     step = training["dropout"][DROPOUT]
     for name, times in step["clearformer_times"].items():
@@ -23,6 +23,10 @@ def comparisons(training, generation):
     for search, found in generation["beside_transformers"].items():
         ours, theirs = (found["ms"][who]["median"] for who in ("clearformer", "transformers"))
         yield search, "transformers", found["clearformer_times"], 0.6, ours, theirs
+    for rows, found in decoding["rows"].items():
+        ours, theirs = (found["clock"]["ms"][who]["median"] for who in ("clearformer", "transformers"))
+        what = f"LLaMA's decoder, {rows} row{'s' if rows != '1' else ''}"
+        yield what, "transformers", found["clock"]["clearformer_times"], 0.6, ours, theirs
 
 
 def draw(rows, where, title):
@@ -57,11 +61,11 @@ def main():
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.svg")
     options = parser.parse_args()
-    training, generation = (
+    measured = [
         json.loads((options.results / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("training_step", "generation_speed")
-    )
-    rows = list(comparisons(training, generation))
+        for name in ("training_step", "generation_speed", "decoding_speed")
+    ]
+    training, rows = measured[0], list(comparisons(*measured))
     processor, threads = training["machine"]["processor"], training["threads"]
     draw(rows, options.out, f"Clearformer beside other libraries, {processor}, {threads} threads")
     for what, whom, times, target, ours, theirs in rows:
