@@ -183,6 +183,7 @@ class Llama(nn.Module):
 
 
 def make_norm(config):
+    """The norm that a LlamaConfig asks for, (..., d_model) → the same: RMSNorm, or nn.LayerNorm as in 2017."""
     kind = RMSNorm if config.norm == "rms" else nn.LayerNorm
     return kind(config.d_model, eps=config.norm_eps)
 
